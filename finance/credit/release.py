@@ -1,0 +1,113 @@
+"""The credit bundle, the proof that it decides as the trained model did, and the figures of the run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from finance.credit.card import credit_card
+from finance.credit.members import LABELS, OURS, load_models
+from finance.credit.settings import Credit
+from lepton_solutions import bundle
+from lepton_solutions.data.decision import Decision
+from lepton_solutions.data.prepare import Prepared
+from lepton_solutions.data.splits import TEST
+from lepton_solutions.deploy.parity import TOLERANCE, check_parity, latency_ms
+from lepton_solutions.deploy.predictor import Predictor
+from lepton_solutions.engines import ENGINE, Engine
+from lepton_solutions.environment import environment
+from lepton_solutions.errors import UserError
+from lepton_solutions.pipeline import COMMAND, seconds, write_json, write_text
+from lepton_solutions.progress import Progress
+
+PIPELINE = "finance/credit"
+
+
+def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
+    """The bundle, the proof that it decides as the trained model did, and `metrics.json` of the whole run.
+
+    Raises UserError, and releases nothing, when a decision flips or a probability differs by more than the tolerance.
+    """
+    prepared, models = Prepared.read(run), load_models(run)
+    evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    decision = Decision.from_json(json.loads((run / "learned.json").read_text(encoding="utf-8"))["decisions"][OURS])
+    graphs = {name: model.graph().SerializeToString() for name, model in models.items()}
+    one = prepared.sample(TEST).rows.take(slice(0, 1))
+    latency = {name: latency_ms(Engine(graph, threads=1), one) for name, graph in graphs.items()}
+    progress.update(0.4, "bundle")
+
+    summary = _summary(settings, run, evaluation, latency)
+    folder = out / "bundle"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(graphs[OURS])
+    write_json(folder / "inputs.json", prepared.inputs())
+    write_json(folder / "decision.json", decision.to_json())
+    write_json(folder / "metrics.json", evaluation["test"][OURS])
+    models[OURS].save(folder / "weights")
+    write_text(folder / "card.md", credit_card(prepared.facts, evaluation, chosen=OURS))
+    bundle.seal(folder, pipeline=PIPELINE)
+
+    progress.update(0.6, "parity")
+    engine = Predictor.open(folder).engine
+    parity = check_parity(prepared.raw(TEST), prepared.columns, decision, models[OURS].logit, engine)
+    if parity["flipped"] or parity["largest_difference"] > TOLERANCE:  # type: ignore[operator]
+        raise UserError(
+            f"the exported model does not decide as the trained one: largest difference "
+            f"{parity['largest_difference']:.2g}, {parity['flipped']} decisions flipped; nothing was released"
+        )
+    rest = bundle.size_bytes(folder) - len(graphs[OURS])
+    sizes = {name: len(graph) + rest for name, graph in graphs.items()} | {
+        "baseline": len(graphs[evaluation["baseline"]]) + rest
+    }
+    for name, variant in summary["variants"].items():
+        variant["size_bytes"] = sizes[name]
+    write_json(out / "metrics.json", summary | {"parity": parity})
+
+
+def _summary(
+    settings: Credit, run: Path, evaluation: dict[str, Any], latency: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    """`metrics.json`, but for what is known only when the bundle is made: sizes and parity."""
+    baseline, test = evaluation["baseline"], evaluation["test"]
+
+    def variant(name: str, label: str) -> dict[str, Any]:
+        measured = {"test": test[name], "validation": evaluation["validation"][name]}
+        return {"label": label, **measured, "latency_ms": latency[name], "engine": ENGINE}
+
+    combined = " + ".join(LABELS[name] for name in settings.combine)
+    ours, cost = test[OURS]["auc"], {policy["policy"]: policy for policy in evaluation["policies"]}
+    return {
+        "pipeline": PIPELINE,
+        "primary": "auc",
+        "chosen": OURS,
+        "command": (run / COMMAND).read_text(encoding="utf-8").strip(),
+        "seed": settings.seed,
+        "headline": [
+            {
+                "name": "test AUC",
+                "text": f"{_ranged(ours)}; best baseline, {LABELS[baseline]}: {test[baseline]['auc']['value']:.3f}",
+            },
+            {
+                "name": "cost per applicant",
+                "text": f"{_ranged(cost['this model']['cost'])}; approve all: {cost['approve all']['cost']['value']:.3f}, "
+                f"refuse all: {cost['refuse all']['cost']['value']:.3f}",
+            },
+            {
+                "name": "approved",
+                "text": f"{cost['this model']['approval_rate']['value']:.1%} of applicants"
+                + (f", {bad['value']:.1%} of them default" if (bad := cost["this model"]["bad_rate"]) else ""),
+            },
+        ],
+        "variants": {
+            "baseline": variant(baseline, LABELS[baseline]),
+            OURS: variant(OURS, combined if len(settings.combine) == 1 else f"Combination: {combined}"),
+            **{name: variant(name, label) for name, label in LABELS.items()},
+        },
+        "decision": evaluation["decision"],
+        "audit": {"failed": False, "findings": json.loads((run / "audit.json").read_text(encoding="utf-8"))},
+        "seconds": seconds(run),
+        "environment": environment(),
+    }
+
+
+def _ranged(found: dict[str, float]) -> str:
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

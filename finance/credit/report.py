@@ -1,0 +1,297 @@
+"""The credit report: is deciding with this model better than without, and what stands behind that answer?
+
+    html = credit_report(Path("runs/finance/credit/..."))
+
+For the credit officer first, the data scientist second. What a run did not write is left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from finance.credit.evaluation import Evaluation, Learned
+from finance.credit.figures import credit_figures
+from finance.credit.verdict import RULES, decision_text, percent, verdict
+from lepton_solutions.reporting.page import (
+    Block,
+    Cell,
+    Code,
+    Estimate,
+    Facts,
+    KeyFigure,
+    KeyFigures,
+    Notice,
+    Page,
+    Pictures,
+    Section,
+    Table,
+    Text,
+    estimate,
+    picture,
+    render,
+)
+from lepton_solutions.reporting.run import DataCard, RunMetrics, Variant, read_record
+
+METRICS = {
+    "auc": "AUC",
+    "gini": "Gini",
+    "ks": "KS",
+    "average_precision": "AP",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+CONSTANT = {"approve all": "100 %", "refuse all": "0 %"}  # approved by rule, which no sample changes
+CAPTIONS = {
+    "cost": "Cost of refusing from each cut-off on; the diamond is the cut-off in use, chosen without the test rows.",
+    "scores": "Each outcome as shares of its own applicants. What lies right of the line is refused.",
+    "roc": "The further to the upper left, the better a model separates; the dotted line is chance.",
+    "auc": "Intervals of single models: two that overlap can still differ, as all are measured on the same applicants.",
+    "reliability": "Ten groups of equally many applicants, with 95 % intervals; below, how many there are at each "
+    "probability. On the dotted line predictions come true.",
+    "brier": "Mean squared error of the probabilities: separation and calibration in one number.",
+}
+
+
+def credit_report(run: Path, summary: Mapping[str, object] | None = None) -> str:
+    """The report of a run as one HTML page. `summary` is what metrics.json will hold, where it is not written yet.
+
+    Raises UserError, naming file and key, where a file is absent or has another shape.
+    """
+    metrics = read_record(run / "metrics.json", RunMetrics) if summary is None else RunMetrics.model_validate(summary)
+    data = read_record(run / "data.json", DataCard)
+    found = read_record(run / "evaluation.json", Evaluation)
+    learned = read_record(run / "learned.json", Learned) if (run / "learned.json").is_file() else Learned()
+    figures = credit_figures(metrics, found)
+    sections = [
+        decision_section(found, figures),
+        model_section(metrics, found, figures),
+        calibration_section(found, figures),
+        group_section(found, data),
+        scorecard_section(learned),
+        data_section(metrics, data, found),
+        parity_section(metrics),
+        making_section(metrics),
+    ]
+    failed = metrics.audit is not None and metrics.audit.failed
+    alarm = Notice("fail", "The audit of the data failed, so no figure below can be relied upon; see “Data and audit”.")
+    page = Page(
+        title="Credit scoring report",
+        subtitle=f"{data.source}, {data.rows:,} {found.names.unit}s",
+        verdict=verdict(found),
+        opening=[*([alarm] if failed else []), KeyFigures(key_figures(metrics, found))],
+        sections=[section for section in sections if section.blocks or section.lead],
+        footer="Figures are of test applicants, who took part in no choice, unless another part is named. Numbers in "
+        "brackets or small print are 95 % intervals.",
+    )
+    return render(page)
+
+
+def key_figures(metrics: RunMetrics, found: Evaluation) -> list[KeyFigure]:
+    """What a credit officer asks first."""
+    ours, unit, decision = found.policy("this model"), found.names.unit, found.decision
+    test = metrics.variants[metrics.chosen].test
+    items = []
+    if ours is not None:
+        prices = (
+            f"refusing a good {unit} = {decision.cost_of_refusal:g}, a missed default = {decision.cost_of_default:g}"
+        )
+        items.append(KeyFigure(f"Expected cost per {unit}", estimate(ours.cost, 2), prices))
+        items.append(KeyFigure("Approved", estimate(ours.approval_rate, 0, percent=True)))
+        items.append(KeyFigure("Default rate among the approved", estimate(ours.bad_rate, 1, percent=True)))
+    note = "" if decision.review else "no band is set"
+    items.append(KeyFigure("Sent to manual review", Estimate(percent(decision.review_share)), note))
+    if "gini" in test:
+        items.append(KeyFigure("Separation, Gini", estimate(test["gini"], 2), "0 none, 1 perfect"))
+    return items
+
+
+def decision_section(found: Evaluation, figures: Mapping[str, Figure]) -> Section:
+    blocks: list[Block] = []
+    if found.policies:
+        policies = sorted(found.policies, key=lambda policy: policy.cost.value)
+        rows = [
+            (
+                RULES.get(policy.policy, policy.policy),
+                estimate(policy.cost, 2),
+                CONSTANT.get(policy.policy) or estimate(policy.approval_rate, 0, percent=True),
+                estimate(policy.bad_rate, 1, percent=True),
+            )
+            for policy in policies
+        ]
+        note = "Applicants whom a person would see are counted as the cut-off decides." if found.decision.review else ""
+        head = ("Rule", f"Cost per {found.names.unit}", "Approved", "Default rate among the approved")
+        blocks.append(Table(head, rows, "What each way to decide costs, cheapest first", note=note))
+    return Section("Decision", [*blocks, *_pictures(figures, "cost", "scores")], decision_text(found.decision))
+
+
+def model_section(metrics: RunMetrics, found: Evaluation, figures: Mapping[str, Figure]) -> Section:
+    models = metrics.models()
+    measured = {key: name for key, name in METRICS.items() if any(key in variant.test for variant in models.values())}
+    rows: list[tuple[Cell, ...]] = [
+        (metrics.label(name), *(estimate(variant.test.get(key)) for key in measured), *_weight_of(variant))
+        for name, variant in models.items()
+    ]
+    baseline = metrics.baseline_of(models)
+    tags = {
+        metrics.chosen: "in use",
+        **({baseline: "best simple model"} if baseline not in (None, metrics.chosen) else {}),
+    }
+    table = Table(
+        ("Model", *measured.values(), "Size, kB", "Time, ms"),
+        rows,
+        "Models on the same test applicants",
+        note="AUC, Gini, KS and AP (average precision): higher is better. Brier and ECE, the calibration error: lower "
+        "is better. Size counts every file the predictor reads; time is the median of single applicants on one thread.",
+        marked={place: tags[name] for place, name in enumerate(models) if name in tags},
+    )
+    lead = ""
+    if found.better_than_baseline is not None and baseline is not None:
+        gain = found.better_than_baseline
+        sure = "is more than chance explains" if gain.low > 0 or gain.high < 0 else "may be chance"
+        side = "above" if gain.value >= 0 else "below"
+        lead = (
+            f"On the same applicants the model's AUC is {abs(gain.value):.3f} {side} "
+            f"that of {metrics.label(baseline)}, the best simple model. The difference {sure}: its interval is "
+            f"{gain.low:+.3f} to {gain.high:+.3f}."
+        )
+    return Section("Models compared", [table, *_pictures(figures, "auc", "roc")], lead)
+
+
+def calibration_section(found: Evaluation, figures: Mapping[str, Figure]) -> Section:
+    blocks: list[Block] = list(_pictures(figures, "reliability", "brier"))
+    if found.psi is not None:
+        stable = f"Population stability index of the scores, training to test applicants: {estimate(found.psi)}. "
+        blocks.append(Text(stable + "Below 0.1 scores usually count as stable, above 0.25 as shifted."))
+    lead = "Can a predicted probability be taken at its word?" if blocks else ""
+    return Section("Calibration and stability", blocks, lead)
+
+
+def group_section(found: Evaluation, data: DataCard) -> Section:
+    rows = [
+        (
+            f"{group.column}: {group.level}",
+            f"{group.rows:,}",
+            estimate(group.approval_rate, 0, percent=True),
+            estimate(group.observed_rate, 0, percent=True),
+            # Resampling four applicants says nothing about a fifth: their interval would come out far too narrow.
+            estimate(group.auc if group.rarer_outcome() >= 5 else None),
+        )
+        for group in found.groups
+    ]
+    if not rows:
+        return Section("Protected groups", [])
+    head = ("Group", "Applicants", "Approved", f"Observed “{found.names.positive}”", "AUC")
+    used = sorted({column.name for column in data.columns} & set(data.protected))
+    seen = f"The model reads {', '.join(used)}." if used else "The model does not read these columns."
+    lows = [_approval_ratio(found, column) for column in dict.fromkeys(group.column for group in found.groups)]
+    note = "; ".join(lows) + ". No AUC where fewer than five had one of the outcomes."
+    return Section("Protected groups", [Table(head, rows, "Outcomes by group", note=note, align="lrrrr")], seen)
+
+
+def _approval_ratio(found: Evaluation, column: str) -> str:
+    rates = [group.approval_rate.value for group in found.groups if group.column == column]
+    ratio = f"{min(rates) / max(rates):.2f}" if max(rates) > 0 else "no"
+    return f"{column}: the lowest approval rate is {ratio} of the highest"
+
+
+def scorecard_section(learned: Learned) -> Section:
+    rows = [
+        (
+            column.column if place == 0 else "",
+            bin_.bin,
+            f"{bin_.points:.0f}",
+            "–" if bin_.rows is None else f"{bin_.rows:,}",
+            "–" if bin_.bad_rate is None else percent(bin_.bad_rate),
+        )
+        for column in learned.scorecard
+        for place, bin_ in enumerate(column.bins)
+    ]
+    if not rows:
+        return Section("Scorecard", [])
+    head = ("Column", "Value", "Points", "Training applicants", "Default rate")
+    table = Table(head, rows, "Points by column and value", align="llrrr", tall=True)
+    return Section("Scorecard", [table], "The scorecard in points, the simplest of the models to read and to explain.")
+
+
+def data_section(metrics: RunMetrics, data: DataCard, found: Evaluation) -> Section:
+    blocks: list[Block] = []
+    if metrics.audit is not None:
+        order = ("fail", "warning", "info")
+        for finding in sorted(metrics.audit.findings, key=lambda finding: order.index(finding.level)):
+            blocks.append(Notice(finding.level, finding.message))
+        if not metrics.audit.findings:
+            blocks.append(Text("The audit looked for shared, repeated and giveaway data, and found none."))
+    facts = [("Source", data.source), ("Target", f"{data.target}" + (f" = {data.positive}" if data.positive else ""))]
+    facts += [
+        (f"{name.capitalize()} part", f"{part.rows:,} rows, {part.positives:,} {found.names.positive}")
+        for name, part in found.parts.items()
+    ]
+    facts += [("Licence", data.licence or "not stated"), ("Citation", data.cite or "not given")]
+    facts += [("Protected columns", ", ".join(data.protected))] if data.protected else []
+    facts += [("Noted", note) for note in data.notes]
+    blocks.append(Facts(facts))
+    if data.columns:
+        meant = any(column.meaning for column in data.columns)
+        rows = [
+            (
+                column.name,
+                column.kind,
+                f"{column.levels:,}" if column.levels else "–",
+                percent(column.missing_share),
+                *([column.meaning or ""] if meant else []),
+            )
+            for column in data.columns
+        ]
+        head = ("Column", "Kind", "Levels", "Missing", *(["Meaning"] if meant else []))
+        align = "llrrl"[: len(head)]
+        blocks.append(Table(head, rows, f"The {len(rows)} columns in use", align=align, tall=True))
+    if data.ignored:
+        left_out = list(data.ignored.items())
+        blocks.append(Table(("Column", "Reason"), left_out, "Columns left out", align="ll", tall=len(left_out) > 12))
+    return Section("Data and audit", blocks)
+
+
+def parity_section(metrics: RunMetrics) -> Section:
+    parity = metrics.parity
+    if parity is None:
+        return Section("Released model", [])
+    lead = (
+        f"The exported model was compared with the trained one on {parity.rows:,} rows: the largest difference of a "
+        f"probability is {parity.largest_difference:.1g}, and {parity.flipped or 'no'} decision"
+        f"{'' if parity.flipped == 1 else 's'} flipped."
+    )
+    rows = [
+        (case.case, f"{case.rows:,}", f"{case.largest_difference:.1g}", f"{case.flipped:,}") for case in parity.cases
+    ]
+    head = ("Rows", "Count", "Largest difference", "Flipped decisions")
+    tables = [Table(head, rows, "By kind of rows", tall=len(rows) > 12)] if rows else []
+    return Section("Released model", [*tables] or [Text("Parity by kind of rows was not recorded.")], lead)
+
+
+def making_section(metrics: RunMetrics) -> Section:
+    blocks: list[Block] = [Code(metrics.command)] if metrics.command else []
+    if metrics.seconds:
+        rows = [(stage, f"{spent:.1f}") for stage, spent in metrics.seconds.items()]
+        rows.append(("together", f"{sum(metrics.seconds.values()):.1f}"))
+        blocks.append(Table(("Stage", "Seconds"), rows, "Time taken"))
+    facts = [("Seed", str(metrics.seed))] if metrics.seed is not None else []
+    facts += [(name, str(value)) for name, value in metrics.environment.items()]
+    if facts:
+        blocks.append(Facts(facts))
+    lead = "This command, on these versions, gives these figures." if metrics.command else ""
+    return Section("How to reproduce it", blocks, lead)
+
+
+def _weight_of(variant: Variant) -> tuple[str, str]:
+    size = "–" if variant.size_bytes is None else f"{variant.size_bytes / 1000:,.0f}"
+    return size, "–" if variant.latency_ms is None else f"{variant.latency_ms.p50:.2f}"
+
+
+def _pictures(figures: Mapping[str, Figure], *names: str) -> Sequence[Pictures]:
+    shown = [
+        picture(figures[name], alt=figures[name].get_suptitle().replace("\n", " "), caption=CAPTIONS[name])
+        for name in names
+        if name in figures
+    ]
+    return [Pictures(shown)] if shown else []

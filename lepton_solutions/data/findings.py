@@ -1,0 +1,41 @@
+"""What the audit says: findings, worst of which end a run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from lepton_solutions.errors import UserError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the audit saw. `rows` counts the rows it concerns, 0 where it concerns a column as a whole."""
+
+    level: Literal["fail", "warning", "info"]
+    check: Literal["owner", "duplicates", "near_duplicates", "contradictions", "time", "giveaway", "strong", "drift"]
+    message: str
+    columns: tuple[str, ...] = ()
+    rows: int = 0
+    hint: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values for `audit.json`."""
+        return asdict(self) | {"columns": list(self.columns)}
+
+    @classmethod
+    def from_json(cls, saved: object) -> "Finding":
+        """The inverse of `to_json`. Raises pydantic.ValidationError for anything else."""
+        return TypeAdapter(cls).validate_python(saved)
+
+
+def failures(findings: Sequence[Finding]) -> UserError | None:
+    """One error that lists every failing finding, or None where there is none."""
+    failed = [finding for finding in findings if finding.level == "fail"]
+    if not failed:
+        return None
+    hints = dict.fromkeys(finding.hint for finding in failed if finding.hint)  # each once, in order
+    told = [finding.message for finding in failed]
+    message = told[0] if len(told) == 1 else "\n- ".join([f"the audit found {len(told)} leaks:", *told])
+    return UserError(message, hint="; ".join(hints) or None)

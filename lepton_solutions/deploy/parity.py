@@ -1,0 +1,68 @@
+"""Does the exported model answer as the trained one? On real rows, and on the rows that exports tend to get wrong."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from lepton_solutions.data.columns import Columns, Rows
+from lepton_solutions.data.decision import Decision
+from lepton_solutions.engines import Engine
+
+# Largest difference of a probability that is no defect: float32 arithmetic against float64.
+TOLERANCE = 1e-5
+_UNSEEN = "\x00 no such level"
+
+
+def check_parity(
+    rows: pa.Table, columns: Columns, decision: Decision, trained: Callable[[Rows], np.ndarray], engine: Engine
+) -> dict[str, object]:
+    """The largest difference of the probability and the number of flipped decisions, over all cases and in each.
+
+    rows: as they were read, with the model's columns. trained: rows to log-odds [n]. Cases: the rows, single rows,
+    every value missing, each column missing, categories with a level that training never saw.
+    """
+    first = rows.select(columns.names).slice(0, 200)
+    nothing = {name: pa.nulls(len(first), pa.string()) for name in columns.names}
+    tables = {"rows": rows.select(columns.names), "every value missing": pa.table(nothing)}
+    for place, name in enumerate(columns.names):
+        tables[f"`{name}` missing"] = first.set_column(place, name, nothing[name])
+    if columns.categories:
+        unseen = {column.name: pa.array([_UNSEEN] * len(first)) for column in columns.categories}
+        tables["unseen categories"] = pa.table({name: unseen.get(name, first.column(name)) for name in columns.names})
+    cases = [
+        _compare(case, decision, trained(encoded), engine.logit(encoded.numeric, encoded.codes))
+        for case, encoded in ((case, columns.encode(table)) for case, table in tables.items())
+    ]
+    some = columns.encode(first)
+    alone = [engine.logit(some.numeric[i : i + 1], some.codes[i : i + 1]) for i in range(len(some))]
+    cases.insert(1, _compare("single rows", decision, trained(some), np.concatenate(alone)))
+    return {
+        "rows": sum(case["rows"] for case in cases),
+        "largest_difference": max(case["largest_difference"] for case in cases),
+        "flipped": sum(case["flipped"] for case in cases),
+        "cases": cases,
+    }
+
+
+def _compare(case: str, decision: Decision, trained: np.ndarray, exported: np.ndarray) -> dict:
+    before, after = decision.probability(trained), decision.probability(exported)
+    flipped = (before >= decision.threshold) != (after >= decision.threshold)
+    return {
+        "case": case,
+        "rows": len(before),
+        "largest_difference": float(np.abs(before - after).max(initial=0)),
+        # A row nearer to the cut-off than the tolerance has no decision to flip.
+        "flipped": int((flipped & (np.abs(before - decision.threshold) > TOLERANCE)).sum()),
+    }
+
+
+def latency_ms(engine: Engine, row: Rows, *, calls: int = 300) -> dict[str, float]:
+    """Milliseconds of one row through the engine: median and 95th percentile over the calls."""
+    taken = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        engine.logit(row.numeric, row.codes)
+        taken.append((time.perf_counter() - start) * 1000)
+    return {"p50": round(float(np.median(taken)), 4), "p95": round(float(np.quantile(taken, 0.95)), 4)}

@@ -1,0 +1,198 @@
+"""What do boosted trees make of the same rows? LightGBM, trained so that the exported trees decide every row alike.
+
+LightGBM compares doubles and ONNX trees compare floats, so a row just above a threshold could fall to the other side
+after export. The mend is at the source: all values are float32, and after training each numeric threshold becomes the
+largest float32 not above it, which decides every float32 as before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from onnx import AttributeProto, ModelProto
+from safetensors.numpy import load_file, save_file
+
+from lepton_solutions.data.columns import Columns, Rows
+from lepton_solutions.models.graphs import assemble
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+# onnxmltools unrolls a split on categories into one node for each of up to 32 and walks the tree by recursion: deeper
+# trees could pass Python's limit of 1000.
+DEPTH = 20
+ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold: numbers no larger than this are zero to it
+
+
+@dataclass(frozen=True, eq=False)
+class Boosting:
+    """Boosted trees. text: LightGBM's own; fill: float32 [p], what a missing value counts as, NaN: trees decide."""
+
+    text: str
+    fill: npt.NDArray[np.float32]
+
+    @cached_property
+    def booster(self) -> Booster:
+        import lightgbm  # here because it takes seconds
+
+        return lightgbm.Booster(model_str=self.text)
+
+    def logit(self, rows: Rows) -> npt.NDArray[np.float64]:
+        """Log-odds of the positive class, [n]."""
+        logit = self.booster.predict(_values(rows, self.fill), raw_score=True, num_threads=1)
+        return np.asarray(logit, np.float64)
+
+    def graph(self) -> ModelProto:
+        """The same trees as ONNX; leaves are summed in float32."""
+        p, q = len(self.fill), self.booster.num_feature() - len(self.fill)
+        body, parts = [], []
+        if p:
+            body += ["unknown = IsNaN (numeric)", "known = Where (unknown, fill, numeric)"]
+            parts += ["known"]
+        if q:
+            body += ["levels = Cast <to = 1> (codes)"]
+            parts += ["levels"]
+        body += [f"values = Concat <axis = 1> ({', '.join(parts)})"]
+        body += ["sums = ai.onnx.ml.TreeEnsembleRegressor (values)", "logit = Reshape (sums, flat)"]
+        arrays: dict[str, npt.NDArray[np.generic]] = {"flat": np.array([-1])} | ({"fill": self.fill} if p else {})
+        return assemble(body, arrays, p=p, q=q, attributes={"sums": _trees(self.text)})
+
+    def save(self, folder: Path) -> None:
+        """Writes `trees.txt` and `fill.safetensors`; the folder is made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "trees.txt").write_text(self.text, encoding="utf-8")
+        save_file({"fill": self.fill}, folder / "fill.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Boosting:
+        """Raises FileNotFoundError where `save` has not written."""
+        return cls((folder / "trees.txt").read_text(encoding="utf-8"), load_file(folder / "fill.safetensors")["fill"])
+
+
+def fit_boosting(
+    rows: Rows,
+    target: npt.NDArray[np.int8],
+    weight: npt.NDArray[np.float64],
+    *,
+    columns: Columns,
+    seed: int,
+    validation: tuple[Rows, npt.NDArray[np.int8], npt.NDArray[np.float64]] | None = None,
+    rounds: int = 200,
+    most_rounds: int = 2000,
+    patience: int = 50,
+    learning_rate: float = 0.03,
+    leaves: int = 7,
+    leaf_rows: int = 10,
+    feature_share: float = 0.5,
+    row_share: float = 0.8,
+    l2: float = 1.0,
+    threads: int = 1,
+) -> Boosting:
+    """Boosted trees on the numbers and, as categories, the codes. The same seed gives the same text.
+
+    With `validation`, trees are added until its weighted log loss has not fallen for `patience` trees, up to
+    `most_rounds`; but not fewer than `rounds` are kept, because a hundred rows stop too early by luck. Without it there
+    are `rounds` trees. leaves: at least 2, per tree. leaf_rows: smallest leaf. feature_share, row_share: (0, 1], drawn
+    for each tree. l2: penalty on leaf values. A value missing in a column that had none missing in training counts as
+    the column's median: LightGBM itself would read it as 0.
+    """
+    import lightgbm
+
+    kept = weight > 0
+    # The penalties count in rows, so weights of any scale must weigh one row on average.
+    rows, target, weight = rows.take(kept), target[kept], weight[kept] / weight[kept].mean()
+    absent = np.isnan(rows.numeric)
+    fill = np.full(rows.numeric.shape[1], np.nan, np.float32)
+    for j in np.flatnonzero(~absent.any(axis=0)):
+        fill[j] = np.quantile(rows.numeric[:, j], 0.5, weights=weight, method="inverted_cdf")
+    settings = {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "learning_rate": learning_rate,
+        "num_leaves": leaves,
+        "max_depth": DEPTH,
+        "min_data_in_leaf": leaf_rows,
+        "min_data_per_group": leaf_rows,
+        "feature_fraction": feature_share,
+        "bagging_fraction": row_share,
+        "bagging_freq": 1,
+        "lambda_l2": l2,
+        "bin_construct_sample_cnt": max(len(rows), 1),  # a sample could miss the missing values of a column
+        "seed": seed % 2**31,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": threads,
+        "verbosity": -1,
+    }
+    p, q = len(columns.numeric), len(columns.categories)
+    places = list(range(p, p + q))
+    data = lightgbm.Dataset(_values(rows, fill), target, weight=weight, categorical_feature=places, params=settings)
+    booster = lightgbm.Booster(settings, data)
+    if validation is not None:
+        judge = data.create_valid(_values(validation[0], fill), validation[1], weight=validation[2], params=settings)
+        booster.add_valid(judge, "validation")
+    best, least = rounds, np.inf
+    for trees in range(1, (rounds if validation is None else most_rounds) + 1):
+        finished = booster.update()
+        loss = booster.eval_valid()[0][2] if validation is not None and trees >= rounds else np.inf
+        if loss < least:
+            best, least = trees, loss
+        if finished or trees - best >= patience:
+            break
+    return Boosting(float_thresholds(booster.model_to_string(num_iteration=best)), fill)
+
+
+def float_thresholds(text: str) -> str:
+    """LightGBM's text with every numeric threshold as the largest float32 not above it; exact for float32 values.
+
+    The sizes of the trees, which no longer hold, and the training parameters, which name the threads, are left out.
+    """
+    text = re.sub(r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^parameters:.*?^end of parameters\n", "", text, flags=re.MULTILINE | re.DOTALL)
+    # In a categorical split (bit 0 of its decision type) the threshold is an index into the sets of categories.
+    return re.sub(r"^threshold=(.*)\ndecision_type=(.*)$", _float_line, text, flags=re.MULTILINE)
+
+
+def _float_line(found: re.Match[str]) -> str:
+    kinds = [int(kind) for kind in found[2].split()]
+    values = [
+        value if kind & 1 else repr(_float_below(float(value)))
+        for value, kind in zip(found[1].split(), kinds, strict=True)
+    ]
+    return f"threshold={' '.join(values)}\ndecision_type={found[2]}"
+
+
+def _float_below(value: float) -> float:
+    largest = float(np.finfo(np.float32).max)
+    near = np.float32(min(value, largest))  # a threshold is infinite where only a missing value goes right
+    # float() because numpy would compare in float32, where the two are always equal. The threshold just below zero is
+    # left out of its own side, since LightGBM reads that very number as zero.
+    inside = float(near) <= value and near != -ZERO
+    return float(near if inside else np.nextafter(near, np.float32(-np.inf)))
+
+
+def _values(rows: Rows, fill: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What the trees see: numbers, then codes, float32 [n, p + q]."""
+    known = np.where(np.isnan(rows.numeric), fill, rows.numeric)
+    return np.hstack([known, rows.codes.astype(np.float32)])
+
+
+def _trees(text: str) -> list[AttributeProto]:
+    """The attributes of ONNX's TreeEnsembleRegressor that sums the leaves."""
+    from lightgbm import Booster
+    from onnxmltools.convert import convert_lightgbm
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    # A regression of the same trees has the plain sum as its output, where a classifier has probabilities.
+    plain = Booster(model_str=re.sub(r"^objective=.*$", "objective=regression", text, flags=re.MULTILINE))
+    values = [("values", FloatTensorType([None, plain.num_feature()]))]
+    model = convert_lightgbm(plain, initial_types=values)
+    trees = [node for node in model.graph.node if node.op_type == "TreeEnsembleRegressor"]
+    assert len(trees) == 1
+    return list(trees[0].attribute)

@@ -1,0 +1,143 @@
+"""How does a trained model become an ONNX graph that needs none of the library it was trained with?
+
+Every graph here has the same face: inputs `numeric` float32 [n, p] (NaN is missing) and `codes` int64 [n, q] (0 unseen,
+1 missing, 2.. levels), output `logit` float32 [n], with n free and p or q possibly 0.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    TensorProto,
+    ValueInfoProto,
+    checker,
+    compose,
+    helper,
+    inliner,
+    numpy_helper,
+    parser,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# The oldest pair that the torch exporter writes without converting and that every operator used here exists in.
+OPSET = 18
+TREES_OPSET = 3  # of the domain ai.onnx.ml
+IR_VERSION = 10  # understood since ONNX Runtime 1.20
+
+
+def assemble(
+    body: Sequence[str],
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+    *,
+    p: int,
+    q: int,
+    attributes: Mapping[str, Sequence[AttributeProto]] | None = None,
+) -> ModelProto:
+    """A checked model from lines of ONNX text, which read `numeric`, `codes` and the `arrays` and write `logit`.
+
+    attributes: too long for text, by the name of the value that their node writes.
+
+    >>> half = {"half": np.array([0.5], np.float32), "last": np.array([1])}
+    >>> [node.op_type for node in assemble(["x = Mul (numeric, half)", "logit = ReduceSum <keepdims = 0> (x, last)"],
+    ...                                    half, p=2, q=0).graph.node]
+    ['Mul', 'ReduceSum']
+    """
+    face = f"(float[n, {p}] numeric, int64[n, {q}] codes) => (float[n] logit)"
+    graph = parser.parse_graph(f"model {face} {{\n" + "\n".join(body) + "\n}")
+    for node in graph.node:
+        node.attribute.extend((attributes or {}).get(node.output[0], ()))
+    for name, array in arrays.items():
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    return _model(graph)
+
+
+def average(graphs: Sequence[ModelProto], weights: Sequence[float]) -> ModelProto:
+    """One model whose log-odds are the weighted mean of the graphs' log-odds; the weights need not sum to 1.
+
+    Raises ValueError when the graphs' inputs differ or when one was written for another opset.
+    """
+    if len({_face(graph) for graph in graphs}) != 1 or len(graphs) != len(weights):
+        raise ValueError(f"{len(graphs)} graphs and {len(weights)} weights: expected as many, on the same inputs")
+    merged = GraphProto(name="average")
+    merged.input.extend(graphs[0].graph.input)
+    merged.output.extend(graphs[0].graph.output)
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    for i, (graph, share) in enumerate(zip(graphs, shares, strict=True)):
+        member = compose.add_prefix(graph, f"m{i}_", rename_inputs=False).graph
+        merged.node.extend(member.node)
+        merged.node.append(helper.make_node("Mul", [f"m{i}_logit", f"m{i}_share"], [f"m{i}_part"]))
+        merged.initializer.extend(member.initializer)
+        merged.initializer.append(numpy_helper.from_array(np.array([share], np.float32), f"m{i}_share"))
+    merged.node.append(helper.make_node("Sum", [f"m{i}_part" for i in range(len(graphs))], ["logit"]))
+    return _model(merged)
+
+
+def export_torch(module: nn.Module, *, p: int, q: int) -> ModelProto:
+    """The graph of a torch module `module(numeric, codes) -> logit [n]`, in evaluation mode, with a free n."""
+    import torch  # here because the import takes seconds and no other graph needs it
+
+    example = (torch.zeros(2, p), torch.zeros(2, q, dtype=torch.int64))
+    rows = torch.export.Dim("n")
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    was_training = module.training
+    module.eval()
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter reports its own deprecations
+            program = torch.onnx.export(
+                module,
+                example,
+                input_names=["numeric", "codes"],
+                output_names=["logit"],
+                dynamic_shapes=({0: rows}, {0: rows}),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        exporter.setLevel(level)
+        module.train(was_training)
+    assert program is not None and program.model_proto.opset_import[0].version == OPSET
+    graph = inliner.inline_local_functions(program.model_proto).graph
+    for node in graph.node:  # the exporter writes stack traces there, with the paths of this machine
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    clean = GraphProto(name="model", node=graph.node, initializer=graph.initializer)
+    for tensor in clean.initializer:
+        tensor.ClearField("metadata_props")
+    clean.input.extend(_inputs(p, q))
+    clean.output.append(helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"]))
+    return _model(clean)
+
+
+def _inputs(p: int, q: int) -> list[ValueInfoProto]:
+    return [
+        helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["n", p]),
+        helper.make_tensor_value_info("codes", TensorProto.INT64, ["n", q]),
+    ]
+
+
+def _face(model: ModelProto) -> tuple[bytes, ...]:
+    """What two models must share to be put together."""
+    opsets = sorted((entry.domain, entry.version) for entry in model.opset_import)
+    return (str(opsets).encode(), *(value.SerializeToString(deterministic=True) for value in model.graph.input))
+
+
+def _model(graph: GraphProto) -> ModelProto:
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", TREES_OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="lepton-solutions")
+    checker.check_model(model, full_check=True)
+    return model

@@ -1,0 +1,122 @@
+"""Every config key of the core with its type and its range: the one place that says what a value may be.
+
+The files under `conf/` hold values and explain them; the classes here refuse what is out of range or unknown. A
+pipeline's own keys (its decision layer) are declared in the pipeline's module in the same way.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from lepton_solutions.errors import UserError
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """A group of config keys: typed, within range, nothing unknown, unchangeable once read."""
+
+    # Names may look like numbers: a column `1`, a missing value -999.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        kinds = get_args(cls.model_fields[str(info.field_name)].annotation) or (
+            cls.model_fields[str(info.field_name)].annotation,
+        )
+        if isinstance(value, bool) and bool not in kinds and {int, float} & set(kinds):
+            raise ValueError("a number")
+        return value
+
+
+class Call(Settings):
+    """A function or class named by its import path: `{_target_: finance.credit.sources.german}`."""
+
+    target: str = Field(alias="_target_", pattern=r"^[\w.]+\.\w+$")
+
+    def resolve(self) -> Callable[..., object]:
+        """The named object. Raises UserError when the module or the name does not exist."""
+        module, _, name = self.target.rpartition(".")
+        try:
+            return getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"`_target_: {self.target}` cannot be imported: {error}") from error
+
+
+def _flat(names: Mapping[object, object], above: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in names.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+class Table(Settings):
+    """`data`: which rows, what is learned from them, and how they are split."""
+
+    source: Call
+    path: str | None
+    encoding: str | None
+    missing: tuple[str, ...]
+    target: str | None
+    positive: str | int | float | bool | None
+    id: str | None
+    group: str | None
+    fold: str | None
+    time: str | None
+    weight: str | None
+    protected: tuple[str, ...] | None
+    kinds: Mapping[str, Literal["numeric", "category", "ignore"]]
+    parts: tuple[Share, Share, Share, Share]
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _dots_are_part_of_a_name(cls, kinds: object) -> object:
+        """`data.kinds.pay.0=category` reaches us as {pay: {0: category}} and means the column `pay.0`."""
+        return dict(_flat(kinds)) if isinstance(kinds, Mapping) else kinds
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> "Table":
+        if abs(sum(self.parts) - 1) > 1e-6:
+            raise ValueError(f"`parts` must sum to 1, found {sum(self.parts):g}")
+        if self.fold is not None and self.time is not None:
+            raise ValueError("`fold` and `time` both say how to split; give one of them")
+        return self
+
+
+class Audit(Settings):
+    """`audit`: how strict the leakage audit is."""
+
+    duplicates: Literal["warn", "fail"]
+
+
+class TabularMLP(Settings):
+    """`model`: the weight-sharing ensemble of small networks."""
+
+    members: int = Field(ge=1, le=256)
+    width: int = Field(ge=4, le=4096)
+    bins: int | None = Field(ge=2, le=256)
+    dropout: float = Field(ge=0, lt=1)
+    input_dropout: float | None = Field(ge=0, lt=1)
+
+
+class Fit(Settings):
+    """`fit`: the training loop."""
+
+    epochs: int | None = Field(ge=1, le=100_000)
+    batch_size: int | None = Field(ge=1)
+    learning_rate: float = Field(gt=0, le=1)
+    weight_decay: float = Field(ge=0, le=10)
+    label_smoothing: float = Field(ge=0, lt=0.5)
+
+
+class Run(Settings):
+    """`run`: where this run writes."""
+
+    dir: str | None
+    new: bool

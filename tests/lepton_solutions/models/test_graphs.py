@@ -1,0 +1,74 @@
+"""Graphs: one face for every model, and averages of them."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from lepton_solutions.models.graphs import OPSET, assemble, average, export_torch
+
+
+class Sums(nn.Module):
+    """2 * the sum of all inputs, with dropout on top."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.scale * (torch.nan_to_num(numeric).sum(1) + codes.sum(1)))
+
+
+def run(model: onnx.ModelProto, numeric: np.ndarray, codes: np.ndarray) -> list[float]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["logit"], {"numeric": numeric, "codes": codes})[0].tolist()
+
+
+def inputs(n: int, p: int, q: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(n * p, dtype=np.float32).reshape(n, p), np.arange(n * q).reshape(n, q)
+
+
+@pytest.mark.parametrize(("p", "q"), [(3, 2), (3, 0), (0, 2)])
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_torch_module_exports_with_any_number_of_rows(p, q, n):
+    numeric, codes = inputs(n, p, q)
+    assert run(export_torch(Sums(), p=p, q=q), numeric, codes) == (2 * (numeric.sum(1) + codes.sum(1))).tolist()
+
+
+def test_export_leaves_the_module_in_training_and_says_nothing(capfd):
+    module = Sums().train()
+    export_torch(module, p=2, q=1)
+    assert module.training
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_same_module_gives_the_same_bytes_without_paths_of_this_machine():
+    first, second = (export_torch(Sums(), p=2, q=1).SerializeToString() for _ in range(2))
+    assert first == second
+    assert b".py" not in first
+
+
+def test_an_average_weighs_the_graphs():
+    numeric, codes = inputs(3, 2, 1)
+    one = assemble(
+        ["last = Constant <value_ints = [1]> ()", "logit = ReduceSum <keepdims = 0> (numeric, last)"], {}, p=2, q=1
+    )
+    merged = average([one, export_torch(Sums(), p=2, q=1), one], [1, 2, 5])
+    plain, other = numeric.sum(1), 2 * (numeric.sum(1) + codes.sum(1))
+    assert run(merged, numeric, codes) == pytest.approx((6 * plain + 2 * other) / 8, rel=1e-6)
+    assert {entry.domain: entry.version for entry in merged.opset_import}[""] == OPSET
+
+
+def test_averages_of_averages_keep_their_names_apart():
+    numeric, codes = inputs(3, 2, 1)
+    one = export_torch(Sums(), p=2, q=1)
+    nested = average([average([one, one], [1, 1]), one], [1, 1])
+    assert run(nested, numeric, codes) == pytest.approx(run(one, numeric, codes), rel=1e-6)
+
+
+def test_graphs_of_other_inputs_are_not_averaged():
+    with pytest.raises(ValueError, match="same inputs"):
+        average([export_torch(Sums(), p=2, q=1), export_torch(Sums(), p=3, q=1)], [1, 1])
