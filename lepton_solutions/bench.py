@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import resource
 import sys
 import time
@@ -38,7 +39,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        return f"{self.task}-{self.model}-{self.seed}"
+        return re.sub(r"[^\w.-]+", "-", f"{self.task}-{self.model}-{self.seed}")
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,12 @@ def _line(row: Row) -> str:
     span = f"{row.low:.4f} to {row.high:.4f}" if row.low is not None and row.high is not None else ""
     cost = f"{row.seconds:8.1f} s {row.peak_mb or 0:6.0f} MB" if row.seconds is not None else ""
     source = "" if cost else row.source
-    return f"{row.task:<8} {row.model:<34} {row.metric:<18} {row.value:.4f}  {span:<17} {cost} {source}"
+    return f"{row.task:<8} {row.model:<34} {row.metric:<18} {_figure(row.value):>9}  {span:<17} {cost} {source}"
+
+
+def _figure(value: float) -> str:
+    """Four decimals of a score, one of seconds, none of thousands."""
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def _markdown(bench: Bench, record: dict, rows: Sequence[Row], conclusions: str) -> str:
@@ -182,6 +188,6 @@ def _markdown(bench: Bench, record: dict, rows: Sequence[Row], conclusions: str)
             span = "" if row.low is None or row.high is None else f"{row.low:.4f} to {row.high:.4f}"
             figures = (row.seeds or "", f"{row.seconds:.1f}" if row.seconds is not None else "", row.peak_mb or "")
             model = f"**{row.model}**" if row.ours else row.model
-            cells = (model, row.metric, f"{row.value:.4f}", span, *map(str, figures), row.source)
+            cells = (model, row.metric, _figure(row.value), span, *map(str, figures), row.source)
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -161,7 +161,13 @@ def _explain(error: Exception, pipeline: str, overrides: Sequence[str]) -> UserE
         key, _, value = text.lstrip("+~").partition("=")
         if text.startswith("+") and (key in groups or key in known):
             return UserError(f"`{text}`: `{key}` is there already", hint="leave out the +")
-        if key in groups:
+        if key in groups and value.startswith("{"):
+            asked = _parse(text).value()
+            inside = [f"{key}.{name}" for name in asked] if isinstance(asked, dict) else []
+            unknown = [name for name in inside if name not in known]
+            if unknown:
+                return UserError(f"unknown key `{unknown[0]}`: {did_you_mean(unknown[0], known, limit=40)}")
+        elif key in groups:
             choices = sorted(file.stem for file in (conf_folder() / key).glob("*.yaml"))
             if value not in choices:
                 return UserError(f"unknown choice `{text}`: {did_you_mean(value, choices)}")

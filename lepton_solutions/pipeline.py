@@ -68,10 +68,12 @@ def execute(job: Job, progress: Progress) -> Path:
         try:
             run_stages(stages, run, progress)
         except UserError:
+            progress.detach()
             if not any(file.name not in _OF_EVERY_RUN for file in run.iterdir()):
-                progress.detach()
                 shutil.rmtree(run)  # nothing came of it: a mistake leaves no folder behind
             raise
+        finally:
+            progress.detach()  # what is said from here on belongs to another run
     return run
 
 
@@ -149,12 +151,12 @@ def _take_named(run: Path, pipeline: str) -> tuple[Path, FileLock]:
     if run.exists() and not run.is_dir():
         raise UserError(f"run.dir={run}: is a file, expected a folder")
     if run.is_dir() and any(run.iterdir()):
-        if not (run / CONFIG).is_file() and not (run / LOCK).exists():
+        found = _pipeline_of(run)
+        if found is None and ((run / CONFIG).exists() or not (run / LOCK).exists()):
             raise UserError(
                 f"run.dir={run}: holds other files and no run", hint="name an empty folder or one of `lepton run`"
             )
-        found = _read_yaml(run / CONFIG).get("pipeline", pipeline)
-        if found != pipeline:
+        if found not in (None, pipeline):
             raise UserError(f"run.dir={run}: holds a run of `{found}`, expected `{pipeline}`")
     run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / LOCK)
@@ -231,5 +233,10 @@ def _read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _read_yaml(path: Path) -> dict:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _pipeline_of(run: Path) -> str | None:
+    """Whose run a folder holds; None where it holds none, though another program may keep a config.yaml there."""
+    try:
+        saved = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")) if (run / CONFIG).is_file() else None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+    return saved.get("pipeline") if isinstance(saved, dict) else None

@@ -62,6 +62,7 @@ def evaluate(settings: Credit, run: Path, out: Path, progress: Progress) -> None
         "test": tested,
         "validation": learned["validation"],
         "baseline": learned["baseline"],
+        "combine": learned["combine"],
         "curves": {
             name: {
                 "roc": curves.roc_points(y, p, w),

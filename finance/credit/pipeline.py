@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from finance.credit.measure import evaluate
-from finance.credit.members import OURS, SIMPLE, Model, fit_members
+from finance.credit.members import OURS, SIMPLE, Model, combine, fit_members
 from finance.credit.release import export
 from finance.credit.report import credit_report
 from finance.credit.settings import Credit, DecisionSettings
@@ -19,7 +19,6 @@ from lepton_solutions.data.decision import Decision, sigmoid
 from lepton_solutions.data.findings import failures
 from lepton_solutions.data.prepare import Prepared, Sample, prepare
 from lepton_solutions.data.splits import CALIBRATION, TRAIN, VALIDATION
-from lepton_solutions.models.combination import Combination
 from lepton_solutions.pipeline import Stage, write_json, write_text
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.calibrate import platt
@@ -97,7 +96,7 @@ def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     models = fit_members(settings, prepared.columns, parts[TRAIN], parts[VALIDATION], progress=progress)
     for name, model in models.items():
         model.save(out / "models" / name)
-    models[OURS] = Combination({name: models[name] for name in settings.combine})
+    models[OURS] = combination = combine({name: models[name] for name in settings.combine}, parts[VALIDATION])
     held = parts[CALIBRATION]
     slopes = {name: platt(model.logit(held.rows), held.target, held.weight) for name, model in models.items()}
     on_validation = {name: _validation(model, slopes[name], parts[VALIDATION]) for name, model in models.items()}
@@ -108,7 +107,7 @@ def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     }
     learned = {
         "baseline": baseline,
-        "combine": list(settings.combine),
+        "combine": list(combination.models),
         "validation": on_validation,
         "decisions": {name: decision.to_json() for name, decision in cutoffs.items()},
         "scorecard": models["scorecard"].points_table(),

@@ -41,6 +41,8 @@ def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     (folder / "model.onnx").write_bytes(graphs[OURS])
     write_json(folder / "inputs.json", prepared.inputs())
     write_json(folder / "decision.json", decision.to_json())
+    labels = [prepared.facts["negative"], prepared.facts["positive"]]
+    write_json(folder / "labels.json", [int(text) if str(text).isdecimal() else text for text in labels])
     write_json(folder / "metrics.json", evaluation["test"][OURS])
     models[OURS].save(folder / "weights")
     write_text(folder / "card.md", credit_card(prepared.facts, evaluation, chosen=OURS))
@@ -73,7 +75,8 @@ def _summary(
         measured = {"test": test[name], "validation": evaluation["validation"][name]}
         return {"label": label, **measured, "latency_ms": latency[name], "engine": ENGINE}
 
-    combined = " + ".join(LABELS[name] for name in settings.combine)
+    members = evaluation["combine"]
+    combined = " + ".join(LABELS[name] for name in members)
     ours, cost = test[OURS]["auc"], {policy["policy"]: policy for policy in evaluation["policies"]}
     return {
         "pipeline": PIPELINE,
@@ -88,8 +91,8 @@ def _summary(
             },
             {
                 "name": "cost per applicant",
-                "text": f"{_ranged(cost['this model']['cost'])}; approve all: {cost['approve all']['cost']['value']:.3f}, "
-                f"refuse all: {cost['refuse all']['cost']['value']:.3f}",
+                "text": f"{_ranged(cost['this model']['cost'])}; "
+                + ", ".join(f"{rule}: {cost[rule]['cost']['value']:.3f}" for rule in ("approve all", "refuse all")),
             },
             {
                 "name": "approved",
@@ -99,7 +102,7 @@ def _summary(
         ],
         "variants": {
             "baseline": variant(baseline, LABELS[baseline]),
-            OURS: variant(OURS, combined if len(settings.combine) == 1 else f"Combination: {combined}"),
+            OURS: variant(OURS, combined if len(members) == 1 else f"Combination: {combined}"),
             **{name: variant(name, label) for name, label in LABELS.items()},
         },
         "decision": evaluation["decision"],

@@ -27,7 +27,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from finance.credit.members import fit_members
+from finance.credit.members import combine, fit_members
 from finance.credit.release import PIPELINE
 from finance.credit.settings import Credit, Member
 from lepton_solutions import bundle
@@ -48,10 +48,11 @@ ENOUGH = 50
 
 
 class CreditScorer(ClassifierMixin, BaseEstimator):
-    """Probability of default from a table; the same models, input layers and calibration as `lepton run finance/credit`.
+    """Probability of default from a table; the models, input layers and calibration of `lepton run finance/credit`.
 
-    combine: which models are averaged in log-odds, of mlp, lightgbm, logistic, scorecard. epochs: passes of the MLP over
-    the rows, None for the pipeline's choice. cost_of_default, cost_of_refusal: for `decide`. random_state: seed, from 0.
+    combine: the models that are averaged in log-odds, of mlp, lightgbm, logistic, scorecard; with enough rows those
+    that validation rows show to be clearly worse than the best are left out. epochs: passes of the MLP over the rows,
+    None for the pipeline's choice. cost_of_default, cost_of_refusal: for `decide`. random_state: seed, from 0.
 
     X is a DataFrame with numbers, categories and missing values, or an array of numbers; y has two values, the greater
     one (of 0 and 1, of "good" and "no") being the event: see `classes_`.
@@ -59,7 +60,7 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        combine: tuple[Member, ...] = ("mlp", "lightgbm", "logistic"),
+        combine: tuple[Member, ...] = ("mlp", "lightgbm", "scorecard"),
         epochs: int | None = None,
         cost_of_default: float = 5.0,
         cost_of_refusal: float = 1.0,
@@ -76,18 +77,18 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
 
         Raises ValueError for what scikit-learn's own estimators refuse, UserError for a column that cannot be read.
         """
-        table, target_values = self._read(X, y)
+        table, target_values = self._read(X, y, fitting=True)
         check_classification_targets(target_values)
         kind = type_of_target(target_values, input_name="y", raise_unknown=True)
         if kind != "binary":
             raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
         self.classes_, target = np.unique(target_values, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError("CreditScorer needs both classes in y, found one class")
         weight = _check_sample_weight(sample_weight, target_values, dtype=np.float64, ensure_non_negative=True)
         target = target.astype(np.int8)
         settings = _settings(self.random_state, self.epochs, tuple(self.combine))
         used = weight > 0
+        if len(np.unique(target[used])) < 2:
+            raise ValueError("CreditScorer needs both classes in y, found one class with weight")
         parts = _parts(target, used, seed=settings.seed)
         if isinstance(X, pd.DataFrame):
             kinds = fit_levels(infer_kinds(table, where="X"), table.filter(pa.array(parts == "train")))
@@ -98,7 +99,7 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
         held = {part: everything.take(parts == part) for part in ("train", "validation", "calibration")}
         validation = held["validation"] if len(held["validation"]) else None
         models = fit_members(settings, self.columns_, held["train"], validation, names=settings.combine)
-        self.model_ = Combination(models)
+        self.model_ = combine(models, validation)
         slope, intercept = 1.0, 0.0
         if len(held["calibration"]):
             sample = held["calibration"]
@@ -117,7 +118,8 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: object) -> np.ndarray:
         """The more probable class of each row, [n]; `decide` weighs the costs instead."""
-        return self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(int)]
+        likelier = self.predict_proba(X)[:, 1] > 0.5
+        return self.classes_[likelier.astype(int)]
 
     def decide(self, X: object) -> np.ndarray:
         """`approve` or `refuse` for each row, whichever is expected to cost less, [n]."""
@@ -150,7 +152,7 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
         predictor = Predictor.open(folder)
         scorer = cls()
         labels = bundle.find(Path(folder)) / "labels.json"
-        scorer.classes_ = np.asarray(json.loads(labels.read_text(encoding="utf-8")) if labels.is_file() else [0, 1])
+        scorer.classes_ = np.asarray(json.loads(labels.read_text(encoding="utf-8")))
         scorer.columns_, scorer.decision_, scorer.model_ = predictor.columns, predictor.decision, predictor.engine
         scorer.n_features_in_ = len(predictor.columns.columns)
         return scorer
@@ -160,10 +162,9 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
             return self.model_.logit(rows)
         return self.model_.logit(rows.numeric, rows.codes)
 
-    def _read(self, X: object, y: object = None) -> tuple[pa.Table, np.ndarray]:
+    def _read(self, X: object, y: object = None, *, fitting: bool = False) -> tuple[pa.Table, np.ndarray]:
         """X as a table. Arrays go through scikit-learn's checks; frames keep their categories and missing values."""
-        fitting = y is not None
-        if isinstance(X, pd.DataFrame) and len(X) and X.shape[1]:
+        if isinstance(X, pd.DataFrame) and len(X) and X.shape[1] and (y is not None or not fitting):
             target = np.asarray(y) if fitting else np.empty(0)
             if fitting:
                 check_consistent_length(X, target)

@@ -21,7 +21,7 @@ def verdict(found: Evaluation) -> str:
     if saved is None or saved.low <= 0:
         interval = f", a difference of {saved.value:.2f} ({saved.low:.2f} to {saved.high:.2f})" if saved else ""
         return (
-            f"This model is not shown to be worth using: deciding with it costs {cost}, "
+            f"{_tested(found)} not shown to be worth using: deciding with it costs {cost}, "
             f"{without} {rule.cost.value:.2f}{interval}."
         )
     share = round(100 * (1 - ours.cost.value / rule.cost.value))
@@ -29,6 +29,11 @@ def verdict(found: Evaluation) -> str:
         f"Deciding with this model costs {cost}, {share} % less than {without} ({rule.cost.value:.2f}), "
         f"the cheapest rule without a model{beside_logistic(found)}."
     )
+
+
+def _tested(found: Evaluation) -> str:
+    test = found.parts.get("test")
+    return "This model is" if test is None else f"On {test.rows:,} test {found.names.unit}s this model is"
 
 
 def beside_logistic(found: Evaluation) -> str:
