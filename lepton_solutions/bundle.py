@@ -43,18 +43,22 @@ def verify(folder: Path) -> str:
     """Compare every file with the manifest; the pipeline's name. Raises UserError that names the first difference."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files, pipeline, version = manifest["files"], manifest["pipeline"], manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        pipeline, version = manifest["pipeline"], manifest["format"]
+        hashes = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / MANIFEST}: not a bundle's manifest ({error})") from error
     if version != FORMAT:
         raise UserError(f"{folder / MANIFEST}: bundle format {version}, this version reads {FORMAT}")
-    for name, listed in files.items():
+    for name in READ_TO_PREDICT:
+        if name not in hashes and name != MANIFEST:
+            raise UserError(f"{folder / MANIFEST}: does not list `{name}`, without which nothing can be predicted")
+    for name, expected in hashes.items():
         file = folder / name
         if not file.resolve().is_relative_to(folder.resolve()):
             raise UserError(f"{folder / MANIFEST}: lists `{name}`, which lies outside the bundle")
         if not file.is_file():
             raise UserError(f"{file}: missing, although the manifest lists it")
-        if _sha256(file) != listed["sha256"]:
+        if _sha256(file) != expected:
             raise UserError(f"{file}: changed since the bundle was made (SHA-256 differs)", hint="export the run again")
     return pipeline
 

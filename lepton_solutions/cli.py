@@ -16,6 +16,7 @@ from lepton_solutions.errors import UserError, did_you_mean
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `lepton`."""
+    out = sys.stdout
     try:
         code = lepton.main(args=arguments, prog_name="lepton", standalone_mode=False)
     except click.exceptions.Exit as leaving:
@@ -29,9 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; the same command goes on from the last finished stage", err=True)
         code = 130
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
-        code = 0
+    except SystemExit as leaving:  # click's way out when the reader of our output went away, as `| head` does
+        code = leaving.code if sys.stdout is out else 0
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from lepton_solutions.places import conf_folder, pipelines
 
+BASE = ("data", "table")
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+):(?P<rest>.*)$")
 
 
@@ -16,7 +17,8 @@ def overrides(pipeline: str | None, incomplete: str) -> list[tuple[str, str]]:
     group, equals, start = incomplete.partition("=")
     if equals:
         choices = sorted(file.stem for file in (conf_folder() / group).glob("*.yaml")) if group.isalpha() else []
-        return [(f"{group}={name}", "") for name in choices if name.startswith(start)]
+        # The base page of the data sets is no set itself.
+        return [(f"{group}={name}", "") for name in choices if name.startswith(start) and (group, name) != BASE]
     groups = re.findall(r"^ +- /(\w+): (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
     found = [*((group, "choose a file") for group, _ in groups), *_keys(page.read_text(encoding="utf-8"), "")]
     for group, choice in groups:

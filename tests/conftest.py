@@ -28,7 +28,7 @@ start: 1
 factor: 2
 run: {dir: null, new: false}
 """
-TOY_MODULE = '''"""Three stages on whole numbers. A file `trouble` in the current folder says what befalls which stage, and when."""
+TOY_MODULE = '''"""Three stages on whole numbers; a file `trouble` in the current folder says what befalls which."""
 
 import json
 import os

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from finance.credit.evaluation import Evaluation
+from finance.credit.figures import credit_figures
 from finance.credit.measure import evaluate
 from finance.credit.members import OURS, SIMPLE, Model, combine, fit_members
 from finance.credit.release import export
@@ -21,6 +23,7 @@ from lepton_solutions.data.prepare import Prepared, Sample, prepare
 from lepton_solutions.data.splits import CALIBRATION, TRAIN, VALIDATION
 from lepton_solutions.pipeline import Stage, write_json, write_text
 from lepton_solutions.progress import Progress
+from lepton_solutions.reporting.run import RunMetrics, read_record
 from lepton_solutions.training.calibrate import platt
 
 
@@ -62,7 +65,7 @@ def stages(settings: Credit) -> list[Stage]:
             "report",
             lambda run, out, progress: report(run, out),
             reads=(*prepared, *learned, *measured, "metrics.json"),
-            writes=("report.html",),
+            writes=("report.html", "figures"),
         ),
     ]
 
@@ -150,5 +153,9 @@ def decide(
 
 
 def report(run: Path, out: Path) -> None:
-    """The page for the person who signs."""
+    """The page for the person who signs, and its figures as files."""
     write_text(out / "report.html", credit_report(run))
+    (out / "figures").mkdir()
+    metrics_of_run = read_record(run / "metrics.json", RunMetrics)
+    for name, figure in credit_figures(metrics_of_run, read_record(run / "evaluation.json", Evaluation)).items():
+        figure.savefig(out / "figures" / f"{name}.png", dpi=150)

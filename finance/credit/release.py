@@ -42,7 +42,7 @@ def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     write_json(folder / "inputs.json", prepared.inputs())
     write_json(folder / "decision.json", decision.to_json())
     labels = [prepared.facts["negative"], prepared.facts["positive"]]
-    write_json(folder / "labels.json", [int(text) if str(text).isdecimal() else text for text in labels])
+    write_json(folder / "labels.json", [int(text) if text in ("0", "1") else text for text in labels])
     write_json(folder / "metrics.json", evaluation["test"][OURS])
     models[OURS].save(folder / "weights")
     write_text(folder / "card.md", credit_card(prepared.facts, evaluation, chosen=OURS))

@@ -53,12 +53,12 @@ CAPTIONS = {
 }
 
 
-def credit_report(run: Path, summary: Mapping[str, object] | None = None) -> str:
-    """The report of a run as one HTML page. `summary` is what metrics.json will hold, where it is not written yet.
+def credit_report(run: Path) -> str:
+    """The report of a run as one HTML page.
 
     Raises UserError, naming file and key, where a file is absent or has another shape.
     """
-    metrics = read_record(run / "metrics.json", RunMetrics) if summary is None else RunMetrics.model_validate(summary)
+    metrics = read_record(run / "metrics.json", RunMetrics)
     data = read_record(run / "data.json", DataCard)
     found = read_record(run / "evaluation.json", Evaluation)
     learned = read_record(run / "learned.json", Learned) if (run / "learned.json").is_file() else Learned()

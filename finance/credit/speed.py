@@ -19,7 +19,7 @@ COMMANDS = ("run finance/credit", "predict, CSV", "predict, Parquet", "--help")
 
 
 def measure_command(command: str) -> dict[str, object]:
-    """Seconds of the whole process and its peak memory, MB; `predict` gets a run and a million rows of its own first."""
+    """Seconds of the whole process and its peak memory, MB; `predict` first gets a run and a million rows."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         words = {"run finance/credit": ["run", "finance/credit", f"run.dir={place / 'run'}"], "--help": ["--help"]}

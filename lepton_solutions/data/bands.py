@@ -21,7 +21,8 @@ def bands(column: pa.ChunkedArray, *, name: str) -> list[tuple[str, np.ndarray]]
     values = known.unique().to_pylist()
     if len(values) <= MOST_VALUES or not is_number_text(known).all():
         found = np.asarray(text.to_numpy(zero_copy_only=False), dtype=object)
-        return [(value, found == value) for value in sorted(values)]
+        numbers = bool(is_number_text(known).all())
+        return [(value, found == value) for value in sorted(values, key=float if numbers else None)]
     number = as_number(column, name=name)
     edges = np.unique(np.nanquantile(number, [0.25, 0.5, 0.75]))
     place = np.where(np.isnan(number), -1, np.searchsorted(edges, number, side="right"))

@@ -135,29 +135,37 @@ def prepare(data: Table, strict: Audit, *, seed: int) -> Prepared:
                 f"{where}: data.{key}={column}: there is no such column; {did_you_mean(column, table.column_names)}",
                 hint=_columns(table),
             )
+    if taken := {_TARGET, _WEIGHT, _PART} & set(table.column_names):
+        raise UserError(f"{where}: the column name `{min(taken)}` is reserved", hint="give the column another name")
+    for key, column in [*list(roles.items())[1:], *(("protected", column) for column in protected)]:
+        if column == name:
+            raise UserError(f"{where}: data.{key}={column}: the column is the target and cannot be anything else")
     asked = dataset.positive if data.positive is None else data.positive  # 0 and false are values too
     target, positive, negative, notes = read_target(table, name, asked, where=where)
+    # Before rows are left out, so that a message counts rows as the file does.
+    weight = _weights(table, data.weight, target >= 0, where=where)
+    skip = {column for column in roles.values() if column is not None} | set(protected)
+    kinds = infer_kinds(table, overrides=data.kinds, skip=skip, where=where)
     known = target >= 0
     if not known.all():
         notes.append(f"{int((~known).sum())} rows without a `{name}` were left out")
-        table, target = table.filter(pa.array(known)), target[known]
-    weight = _weights(table, data.weight, where=where)
-
-    skip = {column for column in roles.values() if column is not None} | set(protected)
-    kinds = infer_kinds(table, overrides=data.kinds, skip=skip, where=where)
+        table, target, weight = table.filter(pa.array(known)), target[known], weight[known]
     whole = fit_levels(kinds, table).columns  # every value has its own code: for the search of twins and giveaways only
     rows = whole.encode(table, where=where)
     keys = {column: column_codes(table, column) for column in (data.group, data.id) if column is not None}
     time = None if data.time is None else column_times(table, data.time, where=where)
-    part = split(
-        target,
-        shares=data.parts,
-        generator=np.random.default_rng([seed, 0]),
-        groups=next(iter(keys.values()), None),
-        time=time,
-        fold=None if data.fold is None else as_text(table.column(data.fold)).to_numpy(zero_copy_only=False),
-        twins=row_codes(rows.numeric, rows.codes),
-    )
+    try:
+        part = split(
+            target,
+            shares=data.parts,
+            generator=np.random.default_rng([seed, 0]),
+            groups=next(iter(keys.values()), None),
+            time=time,
+            fold=None if data.fold is None else as_text(table.column(data.fold)).to_numpy(zero_copy_only=False),
+            twins=row_codes(rows.numeric, rows.codes),
+        )
+    except UserError as error:
+        raise UserError(f"{where}: {error.message}", hint=error.hint) from error
     findings = audit(
         rows,
         whole,
@@ -241,16 +249,15 @@ def read_target(table: pa.Table, name: str, positive: object, *, where: str) -> 
     return pc.fill_null(hit, -1).to_numpy(zero_copy_only=False).astype(np.int8), wanted, negative, notes
 
 
-def _weights(table: pa.Table, name: str | None, *, where: str) -> np.ndarray:
+def _weights(table: pa.Table, name: str | None, used: np.ndarray, *, where: str) -> np.ndarray:
     if name is None:
         return np.ones(len(table))
     weight = as_number(table.column(name), name=name, where=where)
-    bad = np.flatnonzero(~(weight >= 0))  # also where it is missing
+    bad = np.flatnonzero(used & ~(weight >= 0))  # also where it is missing
     if len(bad):
-        raise UserError(
-            f"{where}, row {bad[0] + 1}, column `{name}`: found `{weight[bad[0]]:g}`, expected a weight of 0 or more"
-        )
-    if not weight.any():
+        found = "nothing" if np.isnan(weight[bad[0]]) else f"`{weight[bad[0]]:g}`"
+        raise UserError(f"{where}, row {bad[0] + 1}, column `{name}`: found {found}, expected a weight of 0 or more")
+    if not weight[used].any():
         raise UserError(f"{where}, column `{name}`: every weight is 0")
     return weight
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from lepton_solutions import bundle
-from lepton_solutions.data.columns import Columns, Rows
+from lepton_solutions.data.columns import Columns, Rows, clean
 from lepton_solutions.data.decision import Decision
 from lepton_solutions.engines import Engine
 from lepton_solutions.errors import UserError
@@ -77,8 +77,10 @@ class Predictor:
             try:
                 arrays[name] = pa.array(values, from_pandas=True)
             except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts in one column: texts decide
-                arrays[name] = pa.array([None if value is None else str(value) for value in values])
+                gone = [value is None or value != value for value in values]
+                arrays[name] = pa.array([None if no else str(value) for value, no in zip(values, gone, strict=True)])
         absent = [column.name for column in self.columns.columns if column.name not in arrays]
         if len(absent) == len(self.columns.columns):
             raise UserError(f"the records hold none of the model's columns, such as `{absent[0]}`")
-        return pa.table(arrays)
+        batches = pa.table(arrays).to_batches()  # the words that mean missing in a file mean it here too
+        return pa.Table.from_batches(list(clean(batches, self.missing)))

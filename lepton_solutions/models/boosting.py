@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # onnxmltools unrolls a split on categories into one node for each of up to 32 and walks the tree by recursion: deeper
 # trees could pass Python's limit of 1000.
+MANY = 5_000  # rows from which trees may be larger
+MOST_ROUNDS, PATIENCE = 2000, 50
 DEPTH = 20
 ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold: numbers no larger than this are zero to it
 
@@ -75,6 +77,47 @@ class Boosting:
         return cls((folder / "trees.txt").read_text(encoding="utf-8"), load_file(folder / "fill.safetensors")["fill"])
 
 
+@dataclass(frozen=True)
+class Trees:
+    """How many trees of which shape.
+
+    rounds: trees, or the fewest where validation rows stop them. leaves: at least 2, per tree. leaf_rows: the smallest.
+    feature_share: of the columns, drawn for each tree; split_share: of those, drawn again for each split; row_share:
+    drawn for each tree; all in (0, 1]. l2: penalty on leaf values. smooth: rows of its parent that a leaf counts as.
+    """
+
+    rounds: int = 200
+    learning_rate: float = 0.03
+    leaves: int = 7
+    leaf_rows: int = 10
+    feature_share: float = 0.5
+    split_share: float = 1.0
+    row_share: float = 0.8
+    l2: float = 1.0
+    smooth: float = 0.0
+
+
+def trees_for(rows: int) -> Trees:
+    """Small trees for few rows; for many, larger ones that see few columns at a split and are smoothed.
+
+    Settled on folds of seeds from 100 on: German credit for the first; Taiwan and Give Me Some Credit for the second,
+    which gained .0006 and .0002 AUC there.
+    """
+    if rows < MANY:
+        return Trees()
+    return Trees(
+        rounds=300,
+        learning_rate=0.02,
+        leaves=16,
+        leaf_rows=100,
+        feature_share=1.0,
+        split_share=0.3,
+        row_share=0.5,
+        l2=10.0,
+        smooth=50.0,
+    )
+
+
 def fit_boosting(
     rows: Rows,
     target: npt.NDArray[np.int8],
@@ -83,27 +126,19 @@ def fit_boosting(
     columns: Columns,
     seed: int,
     validation: tuple[Rows, npt.NDArray[np.int8], npt.NDArray[np.float64]] | None = None,
-    rounds: int = 200,
-    most_rounds: int = 2000,
-    patience: int = 50,
-    learning_rate: float = 0.03,
-    leaves: int = 7,
-    leaf_rows: int = 10,
-    feature_share: float = 0.5,
-    row_share: float = 0.8,
-    l2: float = 1.0,
+    trees: Trees | None = None,
     threads: int = 1,
 ) -> Boosting:
     """Boosted trees on the numbers and, as categories, the codes. The same seed gives the same text.
 
-    With `validation`, trees are added until its weighted log loss has not fallen for `patience` trees, up to
-    `most_rounds`; but not fewer than `rounds` are kept, because a hundred rows stop too early by luck. Without it there
-    are `rounds` trees. leaves: at least 2, per tree. leaf_rows: smallest leaf. feature_share, row_share: (0, 1], drawn
-    for each tree. l2: penalty on leaf values. A value missing in a column that had none missing in training counts as
-    the column's median: LightGBM itself would read it as 0.
+    With `validation`, trees are added until its weighted log loss has not fallen for `PATIENCE` trees, up to
+    `MOST_ROUNDS`; but not fewer than `trees.rounds` are kept, because a hundred rows stop too early by luck. Without it
+    there are `trees.rounds` of them. trees: None takes `trees_for` the number of rows. A value missing in a column that
+    had none missing in training counts as the column's median: LightGBM itself would read it as 0.
     """
     import lightgbm
 
+    trees = trees or trees_for(len(rows))
     kept = weight > 0
     # The penalties count in rows, so weights of any scale must weigh one row on average.
     rows, target, weight = rows.take(kept), target[kept], weight[kept] / weight[kept].mean()
@@ -114,15 +149,17 @@ def fit_boosting(
     settings = {
         "objective": "binary",
         "metric": "binary_logloss",
-        "learning_rate": learning_rate,
-        "num_leaves": leaves,
+        "learning_rate": trees.learning_rate,
+        "num_leaves": trees.leaves,
         "max_depth": DEPTH,
-        "min_data_in_leaf": leaf_rows,
-        "min_data_per_group": leaf_rows,
-        "feature_fraction": feature_share,
-        "bagging_fraction": row_share,
+        "min_data_in_leaf": trees.leaf_rows,
+        "min_data_per_group": trees.leaf_rows,
+        "feature_fraction": trees.feature_share,
+        "feature_fraction_bynode": trees.split_share,
+        "bagging_fraction": trees.row_share,
         "bagging_freq": 1,
-        "lambda_l2": l2,
+        "lambda_l2": trees.l2,
+        "path_smooth": trees.smooth,
         "bin_construct_sample_cnt": max(len(rows), 1),  # a sample could miss the missing values of a column
         "seed": seed % 2**31,
         "deterministic": True,
@@ -137,13 +174,13 @@ def fit_boosting(
     if validation is not None:
         judge = data.create_valid(_values(validation[0], fill), validation[1], weight=validation[2], params=settings)
         booster.add_valid(judge, "validation")
-    best, least = rounds, np.inf
-    for trees in range(1, (rounds if validation is None else most_rounds) + 1):
+    best, least = trees.rounds, np.inf
+    for grown in range(1, (trees.rounds if validation is None else MOST_ROUNDS) + 1):
         finished = booster.update()
-        loss = booster.eval_valid()[0][2] if validation is not None and trees >= rounds else np.inf
+        loss = booster.eval_valid()[0][2] if validation is not None and grown >= trees.rounds else np.inf
         if loss < least:
-            best, least = trees, loss
-        if finished or trees - best >= patience:
+            best, least = grown, loss
+        if finished or grown - best >= PATIENCE:
             break
     return Boosting(float_thresholds(booster.model_to_string(num_iteration=best)), fill)
 

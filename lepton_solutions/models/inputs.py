@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lepton_solutions.data.columns import Columns, Rows
 
+FAR = 1e6  # deviations; beyond it nothing differs, and the square of 1e20 is no float32
 TENSORS = ("center", "scale", "edges", "flagged", "levels")
 
 
@@ -52,7 +53,7 @@ class TableInputs(nn.Module):
     def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
         absent = torch.isnan(numeric)
         x = torch.where(absent, self.center, numeric)
-        z = (x - self.center) / self.scale
+        z = ((x - self.center) / self.scale).clamp(-FAR, FAR)
         full = ((x.unsqueeze(2) - self.left) / self.width).clamp(0, 1)
         parts = [z / torch.sqrt(1 + (z / 3) ** 2), full.flatten(1)[:, self.used], absent[:, self.flagged].to(x.dtype)]
         for j, size in enumerate(self._sizes):
@@ -80,7 +81,7 @@ class TableInputs(nn.Module):
             torch.tensor(center, dtype=torch.float32),
             torch.tensor(scale, dtype=torch.float32),
             torch.tensor(edges, dtype=torch.float32),
-            torch.from_numpy(np.flatnonzero(np.isnan(rows.numeric).any(0))),
+            torch.from_numpy(np.flatnonzero(np.isnan(rows.numeric[weight > 0]).any(0))),
             torch.tensor([len(column.levels) + 2 for column in columns.categories], dtype=torch.int64),
         )
 

@@ -82,9 +82,9 @@ def fit_mlp(
 
 
 def recipe_for(rows: int, settings: Fit) -> Recipe:
-    """Epochs and batch size where they are not set; about 480,000 rows are seen in all, but 4 to 40 times each."""
+    """Epochs and batch size where they are not set; about 480,000 rows are seen in all, but 8 to 40 times each."""
     return Recipe(
-        epochs=settings.epochs or min(40, max(4, 480_000 // rows)),
+        epochs=settings.epochs or min(40, max(8, 480_000 // rows)),
         batch_size=settings.batch_size or (256 if rows < 10_000 else 512),
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,

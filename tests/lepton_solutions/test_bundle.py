@@ -72,7 +72,8 @@ def test_a_missing_file_is_named(sealed: Path):
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/hostname", "weights/../../secret.txt"])
 def test_a_path_outside_the_bundle_is_not_read(sealed: Path, name: str):
     (sealed.parent / "secret.txt").touch()
-    change_manifest(sealed, files={name: {"sha256": "0" * 64, "bytes": 0}})
+    files = json.loads((sealed / "manifest.json").read_text())["files"]
+    change_manifest(sealed, files=files | {name: {"sha256": "0" * 64, "bytes": 0}})
     assert refusal(sealed) == f"{sealed / 'manifest.json'}: lists `{name}`, which lies outside the bundle"
 
 
@@ -91,9 +92,16 @@ def test_another_format_is_refused(sealed: Path, version: object):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"format": 1, "pipeline": "x", "files": []}',
-     '{"format": 1, "pipeline": "x", "files": {"model.onnx": {}}}', '{"format": 1, "pipeline": "x", "files": {"a": 3}}'],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"format": 1, "pipeline": "x", "files": []}',
+        '{"format": 1, "pipeline": "x", "files": {"model.onnx": {}}}',
+        '{"format": 1, "pipeline": "x", "files": {"a": 3}}',
+    ],
+)
 def test_a_manifest_that_is_none_is_refused(sealed: Path, text: str):
     (sealed / "manifest.json").write_text(text)
     assert refusal(sealed).startswith(f"{sealed / 'manifest.json'}: not a bundle's manifest")
@@ -102,7 +110,7 @@ def test_a_manifest_that_is_none_is_refused(sealed: Path, text: str):
 def test_a_manifest_that_lists_no_model_is_refused(bundle_copy: Path):
     files = json.loads((bundle_copy / "manifest.json").read_text())["files"]
     change_manifest(bundle_copy, files={name: listed for name, listed in files.items() if name != "model.onnx"})
-    with pytest.raises(UserError, match="does not list `model.onnx`"):
+    with pytest.raises(UserError, match=r"does not list `model\.onnx`"):
         Predictor.open(bundle_copy)
 
 

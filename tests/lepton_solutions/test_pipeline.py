@@ -314,6 +314,14 @@ def test_a_folder_with_other_files_is_refused_and_left_as_it_was(tmp_path: Path)
     assert [file.name for file in (tmp_path / "thesis").iterdir()] == ["chapter.txt"]
 
 
+@pytest.mark.parametrize("text", ["lr: 0.1\n", "- a list\n", "{ not yaml", ""])
+def test_a_folder_with_the_config_of_another_program_is_refused_and_left_as_it_was(tmp_path: Path, text: str):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.yaml").write_text(text)
+    assert refusal(job(tmp_path / "a")).startswith(f"run.dir={tmp_path / 'a'}: holds other files and no run")
+    assert (tmp_path / "a" / "config.yaml").read_text() == text
+
+
 def test_a_file_is_no_folder(tmp_path: Path):
     (tmp_path / "a").write_text("")
     assert refusal(job(tmp_path / "a")) == f"run.dir={tmp_path / 'a'}: is a file, expected a folder"

@@ -285,11 +285,6 @@ def test_a_failed_audit_stands_above_everything_else(run):
     assert text.index("The audit of the data failed") < text.index("Expected cost per applicant")
 
 
-def test_the_summary_may_come_before_its_file(run):
-    (run / "metrics.json").unlink()
-    assert "<h2>Models compared</h2>" in credit_report(run, summary(FOUND))
-
-
 def test_the_same_run_gives_the_same_page(run, html):
     assert credit_report(run) == html
 

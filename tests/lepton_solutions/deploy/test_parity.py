@@ -54,19 +54,19 @@ def test_a_wrong_fill_shows_where_a_number_is_missing():
 
 
 def test_a_wrong_answer_to_unseen_categories_shows_there():
-    found = check_parity(ROWS, COLUMNS, DECISION, trained, engine(by_code=BY_CODE + [0.1, 0, 0, 0]))
+    found = check_parity(ROWS, COLUMNS, DECISION, trained, engine(by_code=np.add(BY_CODE, [0.1, 0, 0, 0])))
     assert wrong_in(found) == ["unseen categories"]
 
 
 def test_the_largest_difference_is_that_of_the_probability():
-    found = check_parity(ROWS, COLUMNS, DECISION, trained, engine(by_code=BY_CODE + [0, 0, 0, 0.2]))
+    found = check_parity(ROWS, COLUMNS, DECISION, trained, engine(by_code=np.add(BY_CODE, [0, 0, 0, 0.2])))
     known = ROWS.filter(pa.compute.equal(ROWS.column("kind"), "b")).column("x").to_numpy()
     p, q = DECISION.probability(known), DECISION.probability(known + 0.2)
     assert found["largest_difference"] == pytest.approx(np.abs(p - q).max(), abs=1e-6)  # float32 in the graph
 
 
 def test_a_flipped_decision_is_counted():
-    shifted = BY_CODE + [0, 0, 0, 0.35]
+    shifted = np.add(BY_CODE, [0, 0, 0, 0.35])
     found = check_parity(ROWS, COLUMNS, DECISION, trained, engine(by_code=shifted))
     x = ROWS.filter(pa.compute.equal(ROWS.column("kind"), "b")).column("x").to_numpy()
     assert found["cases"][0]["flipped"] == ((x < 0) & (x + 0.35 >= 0)).sum() > 0

@@ -36,9 +36,8 @@ def modules_after(code: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-def test_opening_and_deciding_imports_none_of_the_training_packages(run_folder: Path, tested: pa.Table):
-    record = tested.slice(0, 1).to_pylist()[0]
-    code = f"from lepton_solutions import Predictor\nPredictor.open({str(run_folder)!r}).decide([{record!r}])"
+def test_opening_imports_none_of_the_training_packages(run_folder: Path):
+    code = f"from lepton_solutions import Predictor\nPredictor.open({str(run_folder)!r})"
     assert not modules_after(code) & set(HEAVY)
 
 
@@ -49,7 +48,20 @@ def test_scoring_a_file_imports_none_of_the_training_packages(run_folder: Path, 
         f"lepton(['predict', {str(run_folder)!r}, {str(tmp_path / 'rows.parquet')!r}, '-o', "
         f"{str(tmp_path / 'scored.csv')!r}], standalone_mode=False)"
     )
-    assert not modules_after(code) & set(HEAVY)
+    # pyarrow looks for pandas by importing it, where it is installed; the test below does without.
+    assert not modules_after(code) & set(HEAVY) - {"pandas"}
+
+
+def test_the_predictor_works_where_none_of_the_training_packages_is_installed(run_folder: Path, tested: pa.Table):
+    record = tested.slice(0, 1).to_pylist()[0]
+    code = (
+        "import sys, json\nclass Absent:\n def find_spec(self, name, path=None, target=None):\n"
+        f"  if name.split('.')[0] in {HEAVY!r}: raise ModuleNotFoundError(name)\nsys.meta_path.insert(0, Absent())\n"
+        f"from lepton_solutions import Predictor; answer = Predictor.open({str(run_folder)!r}).decide([{record!r}])\n"
+        "print(json.dumps(answer))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == Predictor.open(run_folder).decide([record])
 
 
 def test_probabilities_are_those_of_the_trained_model(predictor: Predictor, tested: pa.Table, run_folder: Path):

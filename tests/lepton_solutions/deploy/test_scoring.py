@@ -69,7 +69,9 @@ def with_id(bundle_copy: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet", "rows.jsonl"])
-def test_every_format_is_scored_alike_and_in_order(run_folder: Path, few: pa.Table, expected, tmp_path: Path, name: str):
+def test_every_format_is_scored_alike_and_in_order(
+    run_folder: Path, few: pa.Table, expected, tmp_path: Path, name: str
+):
     told = score_file(run_folder, str(write(few, tmp_path / name)), str(tmp_path / "out.parquet"))
     assert read(tmp_path / "out.parquet") == expected
     assert told.startswith("50 rows scored")
@@ -83,7 +85,9 @@ def test_every_format_is_written_alike(run_folder: Path, few: pa.Table, expected
 
 
 @pytest.mark.parametrize("text", [csv_text, json_text])
-def test_stdin_to_stdout(run_folder: Path, few: pa.Table, expected, monkeypatch, lepton, text: Callable[[pa.Table], bytes]):
+def test_stdin_to_stdout(
+    run_folder: Path, few: pa.Table, expected, monkeypatch, lepton, text: Callable[[pa.Table], bytes]
+):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text(few))))
     answer = lepton("predict", run_folder, "-")
     assert pyarrow.csv.read_csv(io.BytesIO(answer.out.encode())).to_pylist() == expected
@@ -132,7 +136,9 @@ def test_an_absent_column_is_named_and_nothing_written(run_folder: Path, few: pa
     assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
 
 
-def test_text_among_numbers_is_named_by_its_row_in_the_whole_file(run_folder: Path, applicants: pa.Table, tmp_path: Path):
+def test_text_among_numbers_is_named_by_its_row_in_the_whole_file(
+    run_folder: Path, applicants: pa.Table, tmp_path: Path
+):
     many = pa.concat_tables([applicants] * 70)  # more than one batch of 65,536 rows
     spoilt = many.column("duration").to_pylist()
     spoilt[69_999 - 1] = "two years"

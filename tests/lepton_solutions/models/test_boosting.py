@@ -11,7 +11,7 @@ import pytest
 from onnx import ModelProto
 
 from lepton_solutions.data.columns import Column, Columns, Rows
-from lepton_solutions.models.boosting import Boosting, fit_boosting, float_thresholds
+from lepton_solutions.models.boosting import Boosting, Trees, fit_boosting, float_thresholds
 
 
 def german() -> tuple[Columns, Rows, np.ndarray]:
@@ -49,8 +49,9 @@ COLUMNS, ROWS, TARGET = german()
 ONES = np.ones(len(ROWS))
 
 
-def fitted(rows=ROWS, target=TARGET, weight=ONES, *, columns=COLUMNS, rounds=60, **more) -> Boosting:
-    return fit_boosting(rows, target, weight, columns=columns, seed=3, rounds=rounds, **more)
+def fitted(rows=ROWS, target=TARGET, weight=ONES, *, columns=COLUMNS, validation=None, rounds=60, **more) -> Boosting:
+    trees = Trees(rounds=rounds, **more)
+    return fit_boosting(rows, target, weight, columns=columns, seed=3, validation=validation, trees=trees)
 
 
 def splits(node: dict) -> list[tuple[int, float]]:
@@ -163,9 +164,9 @@ def test_a_doubled_weight_is_nearly_a_doubled_row():
 def test_training_stops_when_the_validation_rows_gain_nothing_more():
     held = (ROWS.take(slice(600, None)), TARGET[600:], ONES[600:])
     train = (ROWS.take(slice(0, 600)), TARGET[:600], ONES[:600])
-    stopped = fitted(*train, validation=held, rounds=10, most_rounds=1000, patience=20).booster.num_trees()
+    stopped = fitted(*train, validation=held, rounds=10).booster.num_trees()
     assert 10 <= stopped < 1000
-    assert fitted(*train, validation=held, rounds=700, most_rounds=1000, patience=5).booster.num_trees() >= 700
+    assert fitted(*train, validation=held, rounds=700).booster.num_trees() >= 700
 
 
 def test_the_same_seed_gives_the_same_text_whatever_the_threads():

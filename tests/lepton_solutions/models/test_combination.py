@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto
 
 from lepton_solutions.data.columns import Column, Columns, Rows
-from lepton_solutions.models.boosting import Boosting, fit_boosting
+from lepton_solutions.models.boosting import Boosting, Trees, fit_boosting
 from lepton_solutions.models.combination import Combination
 from lepton_solutions.models.linear import Additive, fit_logistic
 
@@ -48,7 +48,7 @@ def exported(model: ModelProto, rows: Rows) -> np.ndarray:
 
 COLUMNS, ROWS, TARGET = german()
 MODELS = {
-    "trees": fit_boosting(ROWS, TARGET, np.ones(1000), columns=COLUMNS, seed=0, rounds=20),
+    "trees": fit_boosting(ROWS, TARGET, np.ones(1000), columns=COLUMNS, seed=0, trees=Trees(rounds=20)),
     "logistic": fit_logistic(ROWS, TARGET, np.ones(1000), columns=COLUMNS, seed=0, penalty=0.01),
 }
 
