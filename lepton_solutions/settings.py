@@ -60,7 +60,7 @@ class Table(Settings):
     """`data`: which rows, what is learned from them, and how they are split."""
 
     source: Call
-    path: str | None
+    path: str | None = Field(min_length=1)
     encoding: str | None
     missing: tuple[str, ...]
     target: str | None

@@ -1,34 +1,25 @@
 """Credit scoring: the probability that an applicant defaults, and the decision that costs least.
 
-Reads in the order of a run: the stages prepare, train, evaluate, export, report.
+The run in the order of its stages: prepare and train (`train.py`), evaluate (`measure.py`), export (`release.py`),
+report (`report.py`).
 
     lepton run finance/credit data.path=loans.csv data.target=default
 """
 
 from pathlib import Path
 
-import numpy as np
-
-from finance.credit.evaluation import Evaluation
-from finance.credit.figures import credit_figures
-from finance.credit.measure import evaluate
-from finance.credit.members import OURS, SIMPLE, Model, combine, fit_members
-from finance.credit.release import export
-from finance.credit.report import credit_report
-from finance.credit.settings import Credit, DecisionSettings
-from lepton_solutions import metrics
-from lepton_solutions.data.decision import Decision, sigmoid
-from lepton_solutions.data.findings import failures
-from lepton_solutions.data.prepare import Prepared, Sample, prepare
-from lepton_solutions.data.splits import CALIBRATION, TRAIN, VALIDATION
-from lepton_solutions.pipeline import Stage, write_json, write_text
-from lepton_solutions.progress import Progress
-from lepton_solutions.reporting.run import RunMetrics, read_record
-from lepton_solutions.training.calibrate import platt
+from finance.credit.settings import Credit
+from lepton_solutions.pipeline import Stage
 
 
 def stages(settings: Credit) -> list[Stage]:
     """The run, in order: what each stage reads and writes."""
+    # Imported here, so that a mistyped key is answered before torch and its like have loaded.
+    from finance.credit.measure import evaluate
+    from finance.credit.release import export
+    from finance.credit.report import report
+    from finance.credit.train import prepare_rows, train
+
     prepared = ("rows.parquet", "columns.json", "data.json", "audit.json")
     learned = ("models", "learned.json")
     measured = ("evaluation.json", "predictions.parquet")
@@ -72,90 +63,5 @@ def stages(settings: Credit) -> list[Stage]:
 
 def _stamp(path: str | None) -> tuple[int, int] | None:
     """What changes when the user's file does."""
-    place = None if path is None else Path(path)
+    place = None if path is None else Path(path).expanduser()
     return (place.stat().st_size, place.stat().st_mtime_ns) if place is not None and place.is_file() else None
-
-
-# -- prepare ------------------------------------------------------------------------------------------------------
-
-
-def prepare_rows(settings: Credit, run: Path, out: Path) -> None:
-    """Rows, split and audit; a failing audit ends the run, and `audit.json` stays to say why."""
-    prepared = prepare(settings.data, settings.audit, seed=settings.seed)
-    prepared.write(out)
-    error = failures(prepared.findings)
-    if error is not None:
-        (out / "audit.json").replace(run / "audit.json")
-        raise error
-
-
-# -- train --------------------------------------------------------------------------------------------------------
-
-
-def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
-    """All models on the train part, calibrated on the calibration part; the baseline chosen on the validation part."""
-    prepared = Prepared.read(run)
-    parts = {part: prepared.sample(part) for part in (TRAIN, VALIDATION, CALIBRATION)}
-    models = fit_members(settings, prepared.columns, parts[TRAIN], parts[VALIDATION], progress=progress)
-    for name, model in models.items():
-        model.save(out / "models" / name)
-    models[OURS] = combination = combine({name: models[name] for name in settings.combine}, parts[VALIDATION])
-    held = parts[CALIBRATION]
-    slopes = {name: platt(model.logit(held.rows), held.target, held.weight) for name, model in models.items()}
-    on_validation = {name: _validation(model, slopes[name], parts[VALIDATION]) for name, model in models.items()}
-    baseline = max(SIMPLE, key=lambda name: on_validation[name]["auc"])
-    cutoffs = {
-        name: decide(settings.decision, slopes[name], model.logit(held.rows), held.weight)
-        for name, model in models.items()
-    }
-    learned = {
-        "baseline": baseline,
-        "combine": list(combination.models),
-        "validation": on_validation,
-        "decisions": {name: decision.to_json() for name, decision in cutoffs.items()},
-        "scorecard": models["scorecard"].points_table(),
-    }
-    write_json(out / "learned.json", learned)
-    progress.update(1.0, f"validation auc {on_validation[OURS]['auc']:.3f}, best baseline {baseline} "
-                    f"{on_validation[baseline]['auc']:.3f}")  # fmt: skip
-
-
-def _validation(model: Model, platt_fit: tuple[float, float], sample: Sample) -> dict[str, float]:
-    slope, intercept = platt_fit
-    probability = sigmoid(slope * model.logit(sample.rows) + intercept)
-    return metrics.metric_values(sample.target, probability, sample.weight)
-
-
-def decide(
-    settings: DecisionSettings, calibration: tuple[float, float], logit: np.ndarray, weight: np.ndarray
-) -> Decision:
-    """The cut-off, from the costs or from the share to approve, and the band for a person around it.
-
-    logit, weight: [n], of the calibration part. With calibrated probabilities the cheapest cut-off has a closed form,
-    cost_of_refusal / (cost_of_refusal + cost_of_default) (Elkan 2001): nothing is tuned, so nothing can leak.
-    """
-    slope, intercept = calibration
-    log_odds = slope * logit + intercept
-    if settings.approval_rate is None:
-        cut = float(np.log(settings.cost_of_refusal / settings.cost_of_default))
-    else:
-        cut = float(np.quantile(log_odds, settings.approval_rate, weights=weight, method="inverted_cdf"))
-    reach = 0.0
-    if settings.review > 0:
-        reach = float(np.quantile(np.abs(log_odds - cut), settings.review, weights=weight, method="inverted_cdf"))
-    low, threshold, high = (float(sigmoid(np.asarray(at))) for at in (cut - reach, cut, cut + reach))
-    if settings.approval_rate is not None:
-        threshold = float(np.nextafter(threshold, 1))  # the applicant at the quantile is approved too
-    return Decision(slope, intercept, threshold, low, high, below="approve", at_or_above="refuse")
-
-
-# -- report -------------------------------------------------------------------------------------------------------
-
-
-def report(run: Path, out: Path) -> None:
-    """The page for the person who signs, and its figures as files."""
-    write_text(out / "report.html", credit_report(run))
-    (out / "figures").mkdir()
-    metrics_of_run = read_record(run / "metrics.json", RunMetrics)
-    for name, figure in credit_figures(metrics_of_run, read_record(run / "evaluation.json", Evaluation)).items():
-        figure.savefig(out / "figures" / f"{name}.png", dpi=150)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from finance.credit.evaluation import Evaluation, Learned
 from finance.credit.figures import credit_figures
 from finance.credit.verdict import RULES, decision_text, percent, verdict
+from lepton_solutions.pipeline import write_text
 from lepton_solutions.reporting.page import (
     Block,
     Cell,
@@ -85,6 +86,15 @@ def credit_report(run: Path) -> str:
         "brackets or small print are 95 % intervals.",
     )
     return render(page)
+
+
+def report(run: Path, out: Path) -> None:
+    """The page for the person who signs, and its figures as files."""
+    write_text(out / "report.html", credit_report(run))
+    (out / "figures").mkdir()
+    metrics = read_record(run / "metrics.json", RunMetrics)
+    for name, figure in credit_figures(metrics, read_record(run / "evaluation.json", Evaluation)).items():
+        figure.savefig(out / "figures" / f"{name}.png", dpi=150)
 
 
 def key_figures(metrics: RunMetrics, found: Evaluation) -> list[KeyFigure]:

@@ -240,6 +240,7 @@ def read_target(table: pa.Table, name: str, positive: object, *, where: str) -> 
             )
     else:
         words = [value for value in values if value.casefold() in EVENT_WORDS]
+        words = [] if values == ["1", "2"] else words  # a code, as often 1 for good and 2 for bad as the other way
         counts = [pc.sum(pc.equal(text, value)).as_py() for value in values]
         wanted = words[0] if len(words) == 1 else values[int(np.argmin(counts))]
         reason = "" if len(words) == 1 else ", the rarer value"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finance.credit.pipeline import decide
 from finance.credit.settings import DecisionSettings
+from finance.credit.train import decide
 from lepton_solutions.data.decision import sigmoid
 
 QUICK = ("fit.epochs=2", "model.members=2")

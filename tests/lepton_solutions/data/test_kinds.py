@@ -98,7 +98,7 @@ def test_an_override_of_an_unknown_column_offers_the_nearest():
 
 
 def test_an_override_of_the_target_is_refused():
-    with pytest.raises(UserError, match="data.kinds.target: the column is no input"):
+    with pytest.raises(UserError, match=r"data\.kinds\.target: the column is no input"):
         infer_kinds(pa.table({"x": [1, 2], "target": [0, 1]}), overrides={"target": "numeric"}, skip=["target"])
 
 

@@ -76,7 +76,7 @@ def words(values: object, yes: str, no: str) -> list[str]:
         (["0", "1", "1"], "1", ""),
         (["yes", "no", "yes"], "yes", ""),
         (["False", "True", "True"], "true", ""),
-        (["1", "2", "1"], "1", ""),
+        (["1", "2", "1"], "2", ", the rarer value"),
         (["good", "bad", "bad"], "bad", ""),
         (["late", "early", "early"], "late", ", the rarer value"),
         (["true", "yes", "yes"], "true", ", the rarer value"),

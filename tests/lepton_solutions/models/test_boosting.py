@@ -49,9 +49,11 @@ COLUMNS, ROWS, TARGET = german()
 ONES = np.ones(len(ROWS))
 
 
-def fitted(rows=ROWS, target=TARGET, weight=ONES, *, columns=COLUMNS, validation=None, rounds=60, **more) -> Boosting:
-    trees = Trees(rounds=rounds, **more)
-    return fit_boosting(rows, target, weight, columns=columns, seed=3, validation=validation, trees=trees)
+def fitted(
+    rows=ROWS, target=TARGET, weight=ONES, *, columns=COLUMNS, validation=None, rounds=60, threads=1, **more
+) -> Boosting:
+    shape = {"columns": columns, "trees": Trees(rounds=rounds, **more), "threads": threads}
+    return fit_boosting(rows, target, weight, seed=3, validation=validation, **shape)
 
 
 def splits(node: dict) -> list[tuple[int, float]]:
