@@ -69,7 +69,7 @@ def credit_report(run: Path) -> str:
         model_section(metrics, found, figures),
         calibration_section(found, figures),
         group_section(found, data),
-        scorecard_section(learned),
+        scorecard_section(learned, data),
         data_section(metrics, data, found),
         parity_section(metrics),
         making_section(metrics),
@@ -205,11 +205,11 @@ def _approval_ratio(found: Evaluation, column: str) -> str:
     return f"{column}: the lowest approval rate is {ratio} of the highest"
 
 
-def scorecard_section(learned: Learned) -> Section:
+def scorecard_section(learned: Learned, data: DataCard) -> Section:
     rows = [
         (
             column.column if place == 0 else "",
-            bin_.bin,
+            _spelled(column.column, bin_.bin, data.meanings),
             f"{bin_.points:.0f}",
             "–" if bin_.rows is None else f"{bin_.rows:,}",
             "–" if bin_.bad_rate is None else percent(bin_.bad_rate),
@@ -222,6 +222,12 @@ def scorecard_section(learned: Learned) -> Section:
     head = ("Column", "Value", "Points", "Training applicants", "Default rate")
     table = Table(head, rows, "Points by column and value", align="llrrr", tall=True)
     return Section("Scorecard", [table], "The scorecard in points, the simplest of the models to read and to explain.")
+
+
+def _spelled(column: str, bin_: str, meanings: Mapping[str, str]) -> str:
+    """The codes of a bin with their meanings, where these are known."""
+    codes = bin_.split(", ")
+    return ", ".join(f"{code}: {meanings[key]}" if (key := f"{column}={code}") in meanings else code for code in codes)
 
 
 def data_section(metrics: RunMetrics, data: DataCard, found: Evaluation) -> Section:

@@ -118,6 +118,7 @@ class DataCard(Record):
     target: str
     positive: str = ""
     columns: tuple[DataColumn, ...] = ()
+    meanings: dict[str, str] = Field(default_factory=dict)
     ignored: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     licence: str | None = None
