@@ -94,10 +94,10 @@ def run_bench(
             print(f"measuring {cell.key}", file=sys.stderr)
             write_json(file, _measure_apart(bench.measure, cell))
         records[cell] = json.loads(file.read_text(encoding="utf-8"))
-        waiting = {(c.task, c.model) for c in cells if c not in records}
         for row in bench.rows(records):
             identity = (row.task, row.model, row.metric)
-            if identity not in shown and (row.task, row.model) not in waiting:
+            complete = row.seeds in (None, len({c.seed for c in cells if c.task == row.task}))
+            if identity not in shown and complete:
                 shown.add(identity)
                 echo(_line(row))
     rows = bench.rows(records)
