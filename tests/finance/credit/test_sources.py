@@ -17,7 +17,7 @@ def test_german_credit_is_as_published():
 
 @pytest.mark.parametrize(
     ("source", "load", "shape", "positives"),
-    [(TAIWAN, taiwan, (30_000, 24), 6_636), (GMSC, gmsc, (150_000, 11), 10_026)],
+    [(TAIWAN, taiwan, (30_000, 24 + 10), 6_636), (GMSC, gmsc, (150_000, 11), 10_026)],
     ids=["taiwan", "gmsc"],
 )
 def test_a_larger_set_is_as_published(source, load, shape, positives):
@@ -26,6 +26,17 @@ def test_a_larger_set_is_as_published(source, load, shape, positives):
     found = load()
     assert found.rows.shape == shape
     assert [str(value) for value in found.rows.column(found.target).to_pylist()].count(found.positive) == positives
+
+
+def test_the_derived_columns_of_taiwan_are_the_ratios_of_their_row():
+    if TAIWAN.find() is None:
+        pytest.skip(f"{TAIWAN.name} is not on this machine")
+    first = taiwan().rows.slice(0, 1).to_pylist()[0]
+    # Limit 20,000; bills 3,913, 3,102, 689 and three of 0; one payment of 689; two months of delay, twice.
+    assert first["used"] == pytest.approx(3_913 / 20_000)
+    assert first["headroom"] == 20_000 - 3_913
+    assert first["paid"] == pytest.approx(689 / (3_102 + 689))
+    assert (first["late_months"], first["late_longest"], first["late_total"]) == (2, 2, 4)
 
 
 def test_the_sets_state_their_terms():
