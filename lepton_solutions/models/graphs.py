@@ -62,24 +62,21 @@ def assemble(
     return _model(graph)
 
 
-def average(graphs: Sequence[ModelProto], weights: Sequence[float]) -> ModelProto:
-    """One model whose log-odds are the weighted mean of the graphs' log-odds; the weights need not sum to 1.
+def average(graphs: Sequence[ModelProto]) -> ModelProto:
+    """One model whose log-odds are the mean of the graphs' log-odds.
 
     Raises ValueError when the graphs' inputs differ or when one was written for another opset.
     """
-    if len({_face(graph) for graph in graphs}) != 1 or len(graphs) != len(weights):
-        raise ValueError(f"{len(graphs)} graphs and {len(weights)} weights: expected as many, on the same inputs")
+    if len({_face(graph) for graph in graphs}) != 1:
+        raise ValueError(f"{len(graphs)} graphs: expected at least one, all on the same inputs")
     merged = GraphProto(name="average")
     merged.input.extend(graphs[0].graph.input)
     merged.output.extend(graphs[0].graph.output)
-    shares = np.asarray(weights, np.float64) / np.sum(weights)
-    for i, (graph, share) in enumerate(zip(graphs, shares, strict=True)):
+    for i, graph in enumerate(graphs):
         member = compose.add_prefix(graph, f"m{i}_", rename_inputs=False).graph
         merged.node.extend(member.node)
-        merged.node.append(helper.make_node("Mul", [f"m{i}_logit", f"m{i}_share"], [f"m{i}_part"]))
         merged.initializer.extend(member.initializer)
-        merged.initializer.append(numpy_helper.from_array(np.array([share], np.float32), f"m{i}_share"))
-    merged.node.append(helper.make_node("Sum", [f"m{i}_part" for i in range(len(graphs))], ["logit"]))
+    merged.node.append(helper.make_node("Mean", [f"m{i}_logit" for i in range(len(graphs))], ["logit"]))
     return _model(merged)
 
 

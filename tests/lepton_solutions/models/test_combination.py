@@ -15,27 +15,24 @@ MODELS = {
 }
 
 
-def test_log_odds_are_the_weighted_mean_of_the_members():
+def test_log_odds_are_the_mean_of_the_members():
     trees, logistic = (MODELS[name].logit(ROWS) for name in ("trees", "logistic"))
     assert Combination(MODELS).logit(ROWS) == pytest.approx((trees + logistic) / 2)
-    assert Combination(MODELS, {"logistic": 3, "trees": 1}).logit(ROWS) == pytest.approx((trees + 3 * logistic) / 4)
 
 
 @pytest.mark.parametrize("rows", [ROWS, spoiled(ROWS), ROWS.take(slice(0, 1))], ids=["known", "spoiled", "one"])
 def test_the_graph_gives_the_trained_log_odds(rows):
-    model = Combination(MODELS, {"logistic": 3, "trees": 1})
+    model = Combination(MODELS)
     assert exported(model.graph(), rows) == pytest.approx(model.logit(rows), abs=1e-5)  # see the members' tests
 
 
-def test_a_saved_combination_is_the_same(tmp_path):
-    model = Combination(MODELS, {"logistic": 3, "trees": 1})
-    model.save(tmp_path / "both")
-    loaded = Combination.load(tmp_path / "both", {"trees": Boosting, "logistic": Additive})
-    assert loaded.weights == model.weights
-    assert loaded.logit(ROWS).tolist() == model.logit(ROWS).tolist()
+def test_what_is_saved_makes_the_same_combination(tmp_path):
+    Combination(MODELS).save(tmp_path / "both")
+    kinds = {"trees": Boosting, "logistic": Additive}
+    loaded = Combination({name: kind.load(tmp_path / "both" / name) for name, kind in kinds.items()})
+    assert loaded.logit(ROWS).tolist() == Combination(MODELS).logit(ROWS).tolist()
 
 
-@pytest.mark.parametrize("weights", [{"trees": 1}, {"trees": -1, "logistic": 2}, {"trees": 0, "logistic": 0}])
-def test_weights_must_fit_the_members(weights):
-    with pytest.raises(ValueError, match="weights"):
-        Combination(MODELS, weights)
+def test_a_combination_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one member"):
+        Combination({})
