@@ -1,4 +1,4 @@
-"""The credit pipeline's only look at the test part: metrics, curves, the cost of the decisions, outcomes by group."""
+"""What the credit pipeline measures on the test part: metrics, curves, the cost of the decisions, outcomes by group."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,10 @@ from lepton_solutions.progress import Progress
 
 
 def evaluate(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
-    """The only reader of the test part: every model's metrics with intervals, the curves, the cost of the decisions."""
+    """Every model's metrics on the test part with intervals, the curves, the cost of the decisions.
+
+    Nothing is chosen after it; `export` reads test rows once more, to compare the exported model with the trained one.
+    """
     prepared, learned = Prepared.read(run), json.loads((run / "learned.json").read_text(encoding="utf-8"))
     test, models = prepared.sample(TEST), load_models(run)
     decisions = {name: Decision.from_json(saved) for name, saved in learned["decisions"].items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from finance.credit.card import credit_card
-from finance.credit.members import LABELS, OURS, load_models
+from finance.credit.members import LABELS, OURS, Model, load_models
 from finance.credit.settings import Credit
 from lepton_solutions import bundle
 from lepton_solutions.data.decision import Decision
@@ -37,14 +37,10 @@ def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
 
     summary = _summary(settings, run, evaluation, latency)
     folder = out / "bundle"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(graphs[OURS])
-    write_json(folder / "inputs.json", prepared.inputs())
-    write_json(folder / "decision.json", decision.to_json())
-    labels = [prepared.facts["negative"], prepared.facts["positive"]]
-    write_json(folder / "labels.json", [int(text) if text in ("0", "1") else text for text in labels])
+    classes = [prepared.facts["negative"], prepared.facts["positive"]]
+    labels = [int(text) if text in ("0", "1") else text for text in classes]
+    write_model(folder, models[OURS], graphs[OURS], inputs=prepared.inputs(), decision=decision, labels=labels)
     write_json(folder / "metrics.json", evaluation["test"][OURS])
-    models[OURS].save(folder / "weights")
     write_text(folder / "card.md", credit_card(prepared.facts, evaluation, chosen=OURS))
     bundle.seal(folder, pipeline=PIPELINE)
 
@@ -63,6 +59,18 @@ def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     for name, variant in summary["variants"].items():
         variant["size_bytes"] = sizes[name]
     write_json(out / "metrics.json", summary | {"parity": parity})
+
+
+def write_model(
+    folder: Path, model: Model, graph: bytes, *, inputs: dict[str, Any], decision: Decision, labels: list[Any]
+) -> None:
+    """What every credit bundle holds, not sealed yet. graph: the model as ONNX. labels: both classes, negative first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(graph)
+    write_json(folder / "inputs.json", inputs)
+    write_json(folder / "decision.json", decision.to_json())
+    write_json(folder / "labels.json", labels)
+    model.save(folder / "weights")
 
 
 def _summary(

@@ -28,7 +28,7 @@ from sklearn.utils.validation import (
 )
 
 from finance.credit.members import combine, fit_members
-from finance.credit.release import PIPELINE
+from finance.credit.release import PIPELINE, write_model
 from finance.credit.settings import Credit, Member
 from lepton_solutions import bundle
 from lepton_solutions.config import read_jobs
@@ -133,17 +133,10 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
             raise UserError("a loaded scorer holds the exported model only; copy its bundle instead of saving it again")
         if place.exists() and any(place.iterdir()):
             raise UserError(f"{place}: exists and is not empty")
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "model.onnx").write_bytes(self.model_.graph().SerializeToString())
+        graph = self.model_.graph().SerializeToString()
         inputs = {"columns": self.columns_.to_json(), "id": None, "missing": []}
-        facts = {
-            "inputs.json": inputs,
-            "decision.json": self.decision_.to_json(),
-            "labels.json": self.classes_.tolist(),
-        }
-        for name, value in facts.items():
-            (place / name).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        self.model_.save(place / "weights")
+        labels = self.classes_.tolist()
+        write_model(place, self.model_, graph, inputs=inputs, decision=self.decision_, labels=labels)
         bundle.seal(place, pipeline=PIPELINE)
 
     @classmethod
