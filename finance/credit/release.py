@@ -64,7 +64,7 @@ def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
 def write_model(
     folder: Path, model: Model, graph: bytes, *, inputs: dict[str, Any], decision: Decision, labels: list[Any]
 ) -> None:
-    """What every credit bundle holds, not sealed yet. graph: the model as ONNX. labels: both classes, negative first."""
+    """What every credit bundle holds, unsealed. graph: the model as ONNX. labels: both classes, negative first."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(graph)
     write_json(folder / "inputs.json", inputs)
