@@ -106,13 +106,37 @@ class TabularMLP(Settings):
 
 
 class Fit(Settings):
-    """`fit`: the training loop."""
+    """`fit`: the training loop. `conf/fit/loop.yaml` explains each key."""
 
     epochs: int | None = Field(ge=1, le=100_000)
     batch_size: int | None = Field(ge=1)
-    learning_rate: float = Field(gt=0, le=1)
+    seconds: float | None = Field(gt=0)
+    optimiser: Literal["sgd", "adam", "adamw", "adagrad"]
+    learning_rate: float = Field(gt=0, le=10)
+    momentum: float = Field(ge=0, lt=1)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
     weight_decay: float = Field(ge=0, le=10)
+    schedule: Literal["constant", "cosine", "one_cycle", "step", "plateau"]
+    warm_up: float = Field(ge=0, lt=1)
+    clip_norm: float | None = Field(gt=0)
+    accumulate: int = Field(ge=1, le=4096)
+    average: Literal["none", "ema", "swa"]
+    average_decay: float = Field(gt=0, lt=1)
+    average_start: float = Field(ge=0, lt=1)
     label_smoothing: float = Field(ge=0, lt=0.5)
+    mixup: float = Field(ge=0, le=10)
+    patience: int | None = Field(ge=1)
+    balanced: bool
+    plan: Literal["auto", "eager", "compile", "graph"]
+    precision: Literal["fp32", "bf16"] | None
+    device: Literal["auto", "cpu", "cuda"]
+    devices: int = Field(ge=1, le=4096)
+    launcher: Literal["torchrun", "ray"]
+    logger: Literal["none", "tensorboard", "wandb", "mlflow"]
+    checkpoint_steps: int | None = Field(ge=1)
+    checkpoint_minutes: float = Field(ge=0)
+    memory_gb: float | None = Field(gt=0)
+    workers: int = Field(ge=0, le=256)
 
 
 class Run(Settings):
