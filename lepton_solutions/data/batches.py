@@ -144,12 +144,7 @@ class Classes:
 
     def __init__(self, target: Tensor) -> None:
         target = target.detach().cpu()
-        if target.dim() != 1 or (target.is_floating_point() and not bool((target == target.round()).all())):
-            raise UserError(
-                f"fit.balanced=true: expected one class a row, a whole number, found a target of shape "
-                f"{list(target.shape)}, {str(target.dtype).removeprefix('torch.')}",
-                hint="fit.balanced=false",
-            )
+        check_classes(target)
         _, code, self._counts = target.unique(return_inverse=True, return_counts=True)
         self._rows = code.argsort(stable=True)  # those of the first class, then of the second, ...
         self._starts = self._counts.cumsum(0) - self._counts
@@ -159,6 +154,16 @@ class Classes:
         which = torch.randperm(rows, generator=generator) % len(self._counts)
         share = torch.rand(rows, generator=generator, dtype=torch.float64)  # below 1, also times a count
         return self._rows[self._starts[which] + (share * self._counts[which]).long()]
+
+
+def check_classes(target: Tensor) -> None:
+    """Raises UserError for a target that does not name one class a row."""
+    whole = not target.is_floating_point() or bool((target == target.round()).all())
+    if target.dim() != 1 or not whole:
+        found = "fractions" if target.dim() == 1 else f"a target of shape {list(target.shape)}"
+        raise UserError(
+            f"fit.balanced=true: found {found}, expected one class a row, a whole number", hint="fit.balanced=false"
+        )
 
 
 def bounds(rows: int, steps: int, step: int) -> tuple[int, int]:
