@@ -24,7 +24,7 @@ from scipy import stats
 
 from lepton_solutions.environment import machine, versions
 from lepton_solutions.errors import UserError, did_you_mean
-from lepton_solutions.pipeline import write_json, write_text
+from lepton_solutions.files import write_json, write_text
 from lepton_solutions.places import checkout, conf_folder
 from lepton_solutions.settings import Call
 

@@ -36,7 +36,8 @@ import signal
 from pathlib import Path
 
 from lepton_solutions.errors import UserError
-from lepton_solutions.pipeline import Stage, write_json
+from lepton_solutions.files import write_json
+from lepton_solutions.pipeline import Stage
 from lepton_solutions.settings import Run, Settings
 
 

@@ -16,7 +16,7 @@ from lepton_solutions.data.bands import bands
 from lepton_solutions.data.decision import Decision
 from lepton_solutions.data.prepare import Prepared
 from lepton_solutions.data.splits import TEST, TRAIN
-from lepton_solutions.pipeline import write_json
+from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
 
 

@@ -33,20 +33,25 @@ def fit_members(
     *,
     names: Sequence[Member] = tuple(MEMBERS),
     progress: Progress | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Model]:
-    """The named models, each trained on `fitted`; `validation` stops those early that can be stopped."""
+    """The named models, each trained on `fitted`; `validation` stops those early that can be stopped.
+
+    folder: where an interrupted training of the network goes on.
+    """
     rows, seed = (fitted.rows, fitted.target, fitted.weight), settings.seed
     judged = None if validation is None else (validation.rows, validation.target, validation.weight)
 
-    def watch(share: float, model: TabularMLP) -> None:
-        if progress is None or validation is None:
-            return
-        auc = metrics.metric_values(validation.target, sigmoid(model.logit(validation.rows)), validation.weight)["auc"]
-        progress.update(0.8 * share, f"mlp, validation auc {auc:.3f}")
+    def judge(model: TabularMLP) -> dict[str, float]:
+        assert validation is not None
+        return metrics.metric_values(validation.target, sigmoid(model.logit(validation.rows)), validation.weight)
 
+    watch = None if progress is None else lambda share, text: progress.update(0.8 * share, f"mlp, {text}")
     fits: dict[Member, Callable[[], Model]] = {
         "mlp": lambda: fit_mlp(
-            *rows, columns=columns, shape=settings.model, settings=settings.fit, seed=seed, watch=watch
+            *rows, columns=columns, shape=settings.model, settings=settings.fit, seed=seed,
+            judge=None if validation is None or progress is None else judge, folder=folder,
+            watch=watch or (lambda share, text: None),
         ),
         "lightgbm": lambda: fit_boosting(*rows, columns=columns, seed=seed, validation=judged),
         "logistic": lambda: fit_logistic(*rows, columns=columns, seed=seed),

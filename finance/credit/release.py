@@ -16,7 +16,8 @@ from lepton_solutions.deploy.predictor import Predictor
 from lepton_solutions.engines import ENGINE, Engine
 from lepton_solutions.environment import environment
 from lepton_solutions.errors import UserError
-from lepton_solutions.pipeline import COMMAND, seconds, write_json, write_text
+from lepton_solutions.files import write_json, write_text
+from lepton_solutions.pipeline import COMMAND, seconds
 from lepton_solutions.progress import Progress
 
 PIPELINE = "finance/credit"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from finance.credit.evaluation import Evaluation, Learned
 from finance.credit.figures import credit_figures
 from finance.credit.verdict import RULES, decision_text, percent, verdict
-from lepton_solutions.pipeline import write_text
+from lepton_solutions.files import write_text
 from lepton_solutions.reporting.page import (
     Block,
     Cell,

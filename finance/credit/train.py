@@ -12,7 +12,7 @@ from lepton_solutions.data.findings import failures
 from lepton_solutions.data.prepare import Prepared, Sample, prepare
 from lepton_solutions.data.splits import CALIBRATION, TRAIN, VALIDATION
 from lepton_solutions.errors import UserError
-from lepton_solutions.pipeline import write_json
+from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.calibrate import platt
 
@@ -31,7 +31,7 @@ def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     """All models on the train part, calibrated on the calibration part; the baseline chosen on the validation part."""
     prepared = Prepared.read(run)
     parts = {part: prepared.sample(part) for part in (TRAIN, VALIDATION, CALIBRATION)}
-    models = fit_members(settings, prepared.columns, parts[TRAIN], parts[VALIDATION], progress=progress)
+    models = fit_members(settings, prepared.columns, parts[TRAIN], parts[VALIDATION], progress=progress, folder=run / "training" / "mlp")
     for name, model in models.items():
         model.save(out / "models" / name)
     models[OURS] = combination = combine({name: models[name] for name in settings.combine}, parts[VALIDATION])

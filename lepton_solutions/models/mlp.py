@@ -49,14 +49,13 @@ class Ensemble(nn.Module):
         self.head_bias = nn.Parameter(torch.full((members,), math.log(prior / (1 - prior))))
         self.dropout, self.input_dropout = dropout, input_dropout
 
-    def members(self, features: Tensor) -> Tensor:
-        """Log-odds of every member, [n, k]: what is trained."""
-        return (self._hidden(features) * self.head).sum(2) + self.head_bias
-
     def forward(self, features: Tensor) -> Tensor:
+        """Log-odds; in training mode of every member, [n, k], since each is trained by itself."""
+        units = self._hidden(features)
+        if self.training:
+            return (units * self.head).sum(2) + self.head_bias
         # The mean over members of a linear head is one matrix product over all their units.
-        units = self._hidden(features).flatten(1)
-        return units @ self.head.flatten() / len(self.head) + self.head_bias.mean()
+        return units.flatten(1) @ self.head.flatten() / len(self.head) + self.head_bias.mean()
 
     def _hidden(self, features: Tensor) -> Tensor:
         """[n, k, width]. Scaling a member's inputs is scaling the rows of its weights: one wide product for all."""

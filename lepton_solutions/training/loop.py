@@ -1,66 +1,303 @@
-"""The training loop: AdamW with a one-cycle schedule over shuffled batches of rows that lie in memory."""
+"""The one training loop: every network of every pipeline, and nothing of it is lost.
+
+    outcome = fit(network, tasks.binary(), Resident((x,), y), settings, seed=0, generator=generator)
+
+The weights of `network` are trained in place. With a `folder`, plan, history and checkpoints lie there, and the same
+call after a kill goes on to the same weights, on a CPU bit for bit.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lepton_solutions.data.batches import Batch, Batches, Resident
+from lepton_solutions.settings import Fit
+from lepton_solutions.tasks import Task
+from lepton_solutions.training.averages import average_for
+from lepton_solutions.training.checks import check, check_batch, identity, need
+from lepton_solutions.training.history import History, memory_mb
+from lepton_solutions.training.keeper import Keeper
+from lepton_solutions.training.optimise import Plateau, default_undecayed, optimiser_for, rate_at
+from lepton_solutions.training.plan import Plan, choose, device_for, laid_out
+from lepton_solutions.training.processes import Processes, processes
+from lepton_solutions.training.rescue import LossNotFinite, explain
+from lepton_solutions.training.state import State
+from lepton_solutions.training.step import Step
+
+log = logging.getLogger(__name__)
+
+LOOKS = 16  # steps between two looks at the losses: on a GPU a look waits for the device
+
 
 @dataclass(frozen=True)
-class Recipe:
-    """How long and how fast: epochs, rows a step, peak learning rate, decoupled weight decay."""
+class Outcome:
+    """How a training ended. metrics: the judge's, of the epoch whose weights the network now has."""
 
+    plan: Plan
+    steps: int
     epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warm_up: float = 0.1  # share of the steps with rising learning rate, before the cosine to zero
+    seconds: float
+    stopped: str  # epochs | patience | seconds
+    epoch: int
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
     network: nn.Module,
-    loss_of: Callable[[Tensor], Tensor],
+    task: Task,
+    batches: Batches,
+    settings: Fit,
     *,
-    rows: int,
-    recipe: Recipe,
-    undecayed: Callable[[str], bool],
+    seed: int,
     generator: torch.Generator,
-    watch: Callable[[int], None],
-) -> None:
-    """Train in place.
+    undecayed: Callable[[str], bool] | None = None,
+    judge: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    higher_is_better: bool = False,
+    imputes: bool = False,
+    folder: Path | None = None,
+    watch: Callable[[float, str], None] = lambda share, text: None,
+) -> Outcome:
+    """Train in place; on the device of the plan, from where the network returns to the CPU.
 
-    loss_of: row indices int64 [b] to the loss, a scalar. rows: how many there are to index. undecayed: says of a
-    parameter's name whether weight decay leaves it alone. watch: called with the number of epochs done, the network in
-    eval mode.
+    settings: with `epochs` and `batch_size` set. seed: of dropout, augmentation and mixup. generator: draws the order
+    of the rows. undecayed: says of a parameter's name whether weight decay leaves it alone; by default vectors such as
+    biases. judge: from the network in evaluation mode to figures on validation rows, the first of which decides when
+    to stop early, which weights are best and when a plateau is reached. imputes: missing inputs (NaN) are the network's
+    business. watch: share done and a line of text, at every look at the losses.
+
+    Raises UserError for a batch larger than the data, targets the task cannot have, inputs that are not finite, a
+    device that is absent, a checkpoint of another training, and a loss that stays infinite.
     """
-    named = list(network.named_parameters())
-    groups = [
-        {"params": [p for name, p in named if not undecayed(name)], "weight_decay": recipe.weight_decay},
-        {"params": [p for name, p in named if undecayed(name)], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
-    steps = math.ceil(rows / recipe.batch_size)
-    total = steps * recipe.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: one_cycle(step / total, warm_up=recipe.warm_up)
-    )
-    for epoch in range(recipe.epochs):
-        network.train()
-        for batch in torch.randperm(rows, generator=generator).tensor_split(steps):
-            optimiser.zero_grad(set_to_none=True)
-            loss_of(batch).backward()
-            optimiser.step()
-            schedule.step()
-        network.eval()
-        watch(epoch + 1)
+    assert settings.epochs is not None and settings.batch_size is not None
+    team = processes()
+    batches = batches.to(team.device or device_for(settings.device))
+    network.to(team.device or device_for(settings.device))
+    check(batches, task, settings, imputes=imputes, judged=judge is not None)
+    leave = undecayed or default_undecayed(network)
+
+    def make_step(own: nn.Module, plan: Plan, **more: Any) -> Step:
+        optimiser = optimiser_for(own, settings, undecayed=leave, capturable=plan.graphed)
+        return Step(own, task, optimiser, settings, plan, parts=settings.accumulate, **more)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed + team.rank)
+        sample = batches.sample(settings.batch_size)
+        steps = settings.epochs * batches.steps(settings.batch_size)
+        who = identity(network, task, settings, rows=batches.rows, sample=sample, seed=seed)
+        plan = team.agree(lambda: choose(network, sample, make_step, settings, who, steps=steps, folder=folder))
+        log.info("plan: %s; %s", plan, need(network, batches))
+        whole, unsynchronised = team.wrap(laid_out(network, plan))
+        step = make_step(network, plan, whole=whole, world=team.world, unsynchronised=unsynchronised)
+        state = State(
+            network,
+            step.optimiser,
+            generator,
+            average_for(network, settings),
+            Plateau() if settings.schedule == "plateau" else None,
+            parts=settings.accumulate,
+            order=generator.get_state(),
+        )
+        keeper = Keeper(state, settings, team, folder, who)
+        training = _Training(
+            network, task, batches, settings, steps, step, team, state, keeper, judge, higher_is_better, imputes, watch
+        )
+        return training.run(plan)
 
 
-def one_cycle(done: float, *, warm_up: float) -> float:
-    """Factor on the peak learning rate when a share `done` of the steps is through: linear up, cosine down to 0."""
-    if done < warm_up:
-        return done / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
+@dataclass
+class _Training:
+    """One call of `fit`: where it stands, and what is done between two steps."""
+
+    network: nn.Module
+    task: Task
+    batches: Batches
+    settings: Fit
+    steps: int  # of the whole training
+    step: Step
+    team: Processes
+    state: State
+    keeper: Keeper
+    judge: Callable[[nn.Module], Mapping[str, float]] | None
+    higher_is_better: bool
+    imputes: bool
+    watch: Callable[[float, str], None]
+    pending: list[tuple[Tensor, int]] = field(default_factory=list)  # losses not looked at yet, rows behind each
+
+    def run(self, plan: Plan) -> Outcome:
+        state = self.state
+        resumed = self.keeper.resume()
+        if resumed and state.stopped is None:
+            log.warning("going on from the checkpoint at step %d of %d", state.step, self.steps)
+        self.step.parts = state.parts
+        self.history = self._history(resumed)
+        self.clock = time.perf_counter() - state.seconds  # when this training would have begun, without the breaks
+        self.network.train()
+        while state.stopped is None:
+            try:
+                self._epoch()
+            except LossNotFinite:
+                self._go_back()
+            if state.stopped is not None:
+                self.keeper.write()
+        self.history.close()
+        if self.settings.patience is not None and state.best_weights:
+            self.network.load_state_dict(state.best_weights)
+            epoch, metrics = state.best_epoch, state.best_metrics
+        else:
+            epoch, metrics = state.epoch, state.metrics
+            if state.average is not None:
+                state.average.give_to(self.network)
+        laid_out(self.network.to("cpu").eval(), Plan("cpu"))
+        return Outcome(plan, state.step, state.epoch, state.seconds, state.stopped, epoch, metrics)
+
+    def _history(self, resumed: bool) -> History:
+        self.told = (self.state.step, time.perf_counter())  # the last row
+        folder = self.keeper.folder if self.team.rank == 0 else None
+        resumed_at = self.state.step if resumed else None
+        return History(folder, logger=self.settings.logger, config=self.keeper.identity, resumed_at=resumed_at)
+
+    def _go_back(self) -> None:
+        """To the last good state; when that has been tried often enough, say what is wrong."""
+        self.history.close()
+        self.pending.clear()
+        if not self.keeper.go_back():
+            self._start_epoch()
+            raise explain(self.network, self.task, self.step, self._batches(), number=self.state.step)
+        self.history = self._history(True)
+
+    def _epoch(self) -> None:
+        """The epoch under way, to its end or to where the time is up."""
+        state = self.state
+        self._start_epoch()
+        every = self.settings.checkpoint_steps
+        for batch, rate in self._batches():
+            self.pending.append((self.step(batch, rate), batch.size))
+            state.step += 1
+            state.position += 1
+            if state.average is not None:
+                state.average.update(self.network, state.step / self.steps)
+            if state.step % LOOKS == 0 or (every and state.step % every == 0):
+                self._look()
+                if state.stopped is not None:
+                    break
+        self._look()
+        self._end_epoch()
+
+    def _start_epoch(self) -> None:
+        assert self.state.order is not None
+        self.state.generator.set_state(self.state.order)
+
+    def _batches(self) -> Iterator[tuple[Batch, float]]:
+        """What is left of the epoch, each batch with its learning rate."""
+        state, part = self.state, (self.team.rank, self.team.world)
+        for batch in self.batches.epoch(self.settings.batch_size or 1, state.generator, skip=state.position, part=part):
+            if not isinstance(self.batches, Resident):  # which was checked as a whole
+                check_batch(batch, self.task, imputes=self.imputes)
+            factor = rate_at(self.settings, state.step / self.steps) * state.rate_scale
+            yield batch, self.settings.learning_rate * factor * (state.plateau.factor if state.plateau else 1.0)
+
+    def _look(self) -> None:
+        """Read the losses since the last look; then what is due: a copy to go back to, a checkpoint, a word."""
+        state, settings = self.state, self.settings
+        if not self.pending:
+            return
+        losses = torch.stack([loss for loss, _ in self.pending]).double()
+        values = (self.team.total(losses) / self.team.world).tolist()
+        if not all(map(math.isfinite, values)):
+            raise LossNotFinite
+        state.loss_sum += sum(value * size for value, (_, size) in zip(values, self.pending, strict=True))
+        state.loss_rows += sum(size for _, size in self.pending)
+        self.pending.clear()
+        state.parts = self.step.parts
+        now = time.perf_counter()
+        state.seconds = now - self.clock
+        if self.team.agree(lambda: settings.seconds is not None and state.seconds >= settings.seconds):
+            state.stopped = "seconds"
+        if self.keeper.is_old():
+            self.keeper.keep()
+            self._tell({})
+        if self.team.agree(self.keeper.is_due):
+            self.keeper.write()
+        self.watch(state.step / self.steps, self._words())
+
+    def _end_epoch(self) -> None:
+        """Judge the epoch, note it, and decide whether it was the last."""
+        state, settings = self.state, self.settings
+        if self.judge is not None:
+            state.metrics = self.team.agree(self._judged)
+            self._compare(next(iter(state.metrics.values())))
+        elif state.plateau is not None:
+            state.plateau.step(state.loss_sum / max(state.loss_rows, 1))
+        self._tell(state.metrics)
+        if state.stopped is None:  # else the time was up inside this epoch
+            state.epoch, state.position, state.order = state.epoch + 1, 0, state.generator.get_state()
+            state.loss_sum, state.loss_rows = 0.0, 0
+            if state.epoch == settings.epochs:
+                state.stopped = "epochs"
+            elif settings.patience is not None and state.stale >= settings.patience:
+                state.stopped = "patience"
+        self.watch(state.step / self.steps, self._words())
+
+    def _judged(self) -> dict[str, float]:
+        assert self.judge is not None
+        self.network.eval()
+        with torch.no_grad(), self.state.average.lent_to(self.network) if self.state.average else nullcontext():
+            metrics = dict(self.judge(self.network))
+        self.network.train()
+        return metrics
+
+    def _compare(self, figure: float) -> None:
+        """Is this epoch's figure the best? The weights it was reached with are kept where they may be asked for."""
+        state = self.state
+        sign = 1 if self.higher_is_better else -1
+        if state.best is None or sign * figure > sign * state.best:  # never for NaN
+            state.best, state.best_epoch, state.best_metrics, state.stale = figure, state.epoch + 1, state.metrics, 0
+            if self.settings.patience is not None:
+                with state.average.lent_to(self.network) if state.average else nullcontext():
+                    weights = self.network.state_dict()
+                    state.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        else:
+            state.stale += 1
+        if state.plateau is not None:
+            state.plateau.step(-sign * figure)
+
+    def _tell(self, metrics: Mapping[str, float]) -> None:
+        """A row of the history, on the steps since the last one."""
+        state, (step, at) = self.state, self.told
+        now = time.perf_counter()
+        if state.step == step:
+            return
+        took = (now - at) / (state.step - step)
+        norms = [p.grad.norm() for p in self.step.parameters if p.grad is not None]
+        self.history.write(
+            {
+                "step": state.step,
+                "epoch": state.epoch + state.position / self.batches.steps(self.settings.batch_size or 1),
+                "loss": state.loss_sum / max(state.loss_rows, 1),
+                "rate": self.step.rate,
+                "gradient_norm": float(torch.stack(norms).norm()) if norms else 0.0,
+                "step_ms": 1000 * took,
+                "rows_per_second": (self.settings.batch_size or 1) / took,
+                "memory_mb": memory_mb(self.step.parameters[0].device),
+                **{f"validation_{name}": value for name, value in metrics.items()},
+            }
+        )
+        self.told = (state.step, time.perf_counter())
+
+    def _words(self) -> str:
+        state = self.state
+        figures = [f"validation {name} {value:.4f}" for name, value in list(state.metrics.items())[:1]]
+        loss = [f"loss {state.loss_sum / state.loss_rows:.4f}"] if state.loss_rows else []
+        return ", ".join(
+            [f"epoch {min(state.epoch + 1, self.settings.epochs or 1)}/{self.settings.epochs}", *loss, *figures]
+        )

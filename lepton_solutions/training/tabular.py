@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
+from lepton_solutions import tasks
+from lepton_solutions.data.batches import Resident
 from lepton_solutions.data.columns import Columns, Rows
 from lepton_solutions.models.inputs import TableInputs
 from lepton_solutions.models.mlp import Ensemble, TabularMLP, TabularNet
 from lepton_solutions.settings import Fit
 from lepton_solutions.settings import TabularMLP as Shape
-from lepton_solutions.training.loop import Recipe, fit
+from lepton_solutions.training.loop import fit
 
 UNDECAYED = ("scale", "bias")  # what weight decay leaves alone: the members' input scales and the biases
 ENCODED_AT_ONCE = 100_000_000  # features of all rows that are kept encoded, 400 MB; beyond it each batch is encoded
@@ -29,11 +30,14 @@ def fit_mlp(
     shape: Shape,
     settings: Fit,
     seed: int,
-    watch: Callable[[float, TabularMLP], None] = lambda share, model: None,
+    judge: Callable[[TabularMLP], Mapping[str, float]] | None = None,
+    folder: Path | None = None,
+    watch: Callable[[float, str], None] = lambda share, text: None,
 ) -> TabularMLP:
-    """rows [n], target 0 or 1 [n], weight 0 or more [n], both classes with weight. watch: share done, the model so far.
+    """rows [n], target 0 or 1 [n], weight 0 or more [n], both classes with weight.
 
-    The same seed gives the same weights, bit for bit on a CPU with the same number of threads.
+    judge: figures of the model so far on validation rows, of which more is better; the first decides. folder, watch: as
+    `fit` has them. The same seed gives the same weights, bit for bit on a CPU with the same number of threads.
     """
     n = len(target)
     generator = torch.Generator().manual_seed(seed)
@@ -50,30 +54,24 @@ def fit_mlp(
     )
     net = TabularNet(inputs, ensemble)
     numeric, codes = torch.from_numpy(rows.numeric), torch.from_numpy(rows.codes)
-    encoded = inputs(numeric, codes) if n * inputs.features <= ENCODED_AT_ONCE else None
+    at_once = n * inputs.features <= ENCODED_AT_ONCE
     # Smoothed towards the base rate rather than 1/2, so that the mean prediction stays the mean of the target.
     goal = torch.from_numpy(target).float() * (1 - settings.label_smoothing) + settings.label_smoothing * prior
     share = torch.from_numpy(weight / weight.mean()).float()
-    recipe = recipe_for(n, settings)
-
-    def loss_of(batch: Tensor) -> Tensor:
-        features = inputs(numeric[batch], codes[batch]) if encoded is None else encoded[batch]
-        members = ensemble.members(features)
-        goals = goal[batch].unsqueeze(1).expand_as(members)
-        losses = F.binary_cross_entropy_with_logits(members, goals, reduction="none")
-        return (losses.mean(1) * share[batch]).mean()
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # dropout draws from the global state and knows no other
-        fit(
-            ensemble,
-            loss_of,
-            rows=n,
-            recipe=recipe,
-            undecayed=lambda name: any(word in name for word in UNDECAYED),
-            generator=generator,
-            watch=lambda epoch: watch(epoch / recipe.epochs, TabularMLP(net)),
-        )
+    fit(
+        ensemble if at_once else net,
+        tasks.binary(),
+        Resident((inputs(numeric, codes),) if at_once else (numeric, codes), goal, share, balanced=settings.balanced),
+        recipe_for(n, settings),
+        seed=seed,
+        generator=generator,
+        undecayed=lambda name: any(word in name for word in UNDECAYED),
+        judge=None if judge is None else lambda network: judge(TabularMLP(net)),
+        higher_is_better=True,
+        imputes=not at_once,
+        folder=folder,
+        watch=watch,
+    )
     return TabularMLP(net)
 
 
@@ -81,14 +79,11 @@ def fit_mlp(
 # folds of seeds from 100 on: few rows want many passes, coarse bins and noise on the inputs, many rows the opposite.
 
 
-def recipe_for(rows: int, settings: Fit) -> Recipe:
-    """Epochs and batch size where they are not set; about 480,000 rows are seen in all, but 8 to 40 times each."""
-    return Recipe(
-        epochs=settings.epochs or min(40, max(8, 480_000 // rows)),
-        batch_size=settings.batch_size or (256 if rows < 10_000 else 512),
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
+def recipe_for(rows: int, settings: Fit) -> Fit:
+    """With epochs and batch size where they are not set; about 480,000 rows are seen in all, but 8 to 40 times each."""
+    epochs = settings.epochs or min(40, max(8, 480_000 // rows))
+    batch_size = settings.batch_size or min(rows, 256 if rows < 10_000 else 512)
+    return settings.model_copy(update={"epochs": epochs, "batch_size": batch_size})
 
 
 def bins_for(rows: int) -> int:

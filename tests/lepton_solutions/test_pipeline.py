@@ -18,7 +18,8 @@ from filelock import FileLock
 from lepton_solutions import pipeline
 from lepton_solutions.config import Job
 from lepton_solutions.errors import UserError
-from lepton_solutions.pipeline import Stage, claim, execute, seconds, write_json, write_text
+from lepton_solutions.files import write_json, write_text
+from lepton_solutions.pipeline import Stage, claim, execute, seconds
 from lepton_solutions.progress import Progress
 from lepton_solutions.settings import Settings
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fit_settings import fit_settings
 
 from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.data.decision import sigmoid
@@ -15,7 +16,7 @@ from lepton_solutions.settings import TabularMLP as Shape
 from lepton_solutions.training.tabular import fit_mlp
 
 SHAPE = Shape(members=3, width=8, bins=4, dropout=0.2, input_dropout=0.1)
-FIT = Fit(epochs=4, batch_size=32, learning_rate=0.02, weight_decay=0.1, label_smoothing=0.05)
+FIT = fit_settings(epochs=4, batch_size=32, learning_rate=0.02, weight_decay=0.1, label_smoothing=0.05)
 
 
 def sample(p: int = 2, q: int = 1, n: int = 200) -> tuple[Rows, np.ndarray, Columns]:
@@ -97,19 +98,19 @@ def test_numbers_alone_and_categories_alone_are_learned_and_exported(p: int, q: 
     np.testing.assert_allclose(sigmoid(exported), sigmoid(logit), rtol=0, atol=1e-6)  # float32 against float64
 
 
-def test_the_forward_pass_is_the_mean_of_the_members():
+def test_the_forward_pass_is_the_mean_of_the_members_that_are_trained():
     ensemble = Ensemble(
-        5, members=4, width=8, dropout=0.5, input_dropout=0.5, prior=0.3, generator=torch.Generator().manual_seed(0)
-    ).eval()
+        5, members=4, width=8, dropout=0, input_dropout=0, prior=0.3, generator=torch.Generator().manual_seed(0)
+    )
     features = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(ensemble(features), ensemble.members(features).mean(1))
+    torch.testing.assert_close(ensemble.eval()(features), ensemble.train()(features).mean(1))
 
 
 def test_members_differ_from_the_start():
     ensemble = Ensemble(
         5, members=4, width=8, dropout=0, input_dropout=0, prior=0.5, generator=torch.Generator().manual_seed(0)
-    ).eval()
-    first, *others = ensemble.members(torch.ones(1, 5))[0].tolist()
+    )
+    first, *others = ensemble.train()(torch.ones(1, 5))[0].tolist()
     assert all(first != other for other in others)
 
 

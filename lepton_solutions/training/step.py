@@ -1,0 +1,212 @@
+"""One optimisation step, as the plan says: eager, compiled, or captured whole as one CUDA graph."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from lepton_solutions.data.batches import Batch
+from lepton_solutions.errors import UserError
+from lepton_solutions.settings import Fit
+from lepton_solutions.tasks import Task
+from lepton_solutions.training.plan import Plan
+
+log = logging.getLogger(__name__)
+
+WARM_UPS = 3  # runs before a capture, as PyTorch's CUDA graph notes ask for
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+class Step:
+    """Called with a batch and a learning rate: updates the weights, returns this process's part of the mean loss.
+
+    parts: pieces the batch is computed in; doubled where memory runs out. whole: the network or what Fabric made of it
+    for several processes, of which gradients are averaged. world: number of processes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        optimiser: torch.optim.Optimizer,
+        settings: Fit,
+        plan: Plan,
+        *,
+        parts: int = 1,
+        whole: nn.Module | None = None,
+        world: int = 1,
+        unsynchronised: Callable[[], AbstractContextManager] = nullcontext,
+    ) -> None:
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.parts = parts
+        self.optimiser, self.rate = optimiser, 0.0
+        self._whole, self._task, self._plan = whole or network, task, plan
+        self._clip, self._mixup, self._world = settings.clip_norm, settings.mixup, world
+        self._unsynchronised = unsynchronised
+        self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch, Tensor]] = {}
+        self._loss: Callable[..., Tensor] = self._mean_loss
+        if plan.compiled:
+            # Random draws as in eager mode, so that a plan changes no dropout mask.
+            torch._inductor.config.fallback_random = True
+            self._loss = torch.compile(self._mean_loss, dynamic=False)
+
+    def __call__(self, batch: Batch, rate: float) -> Tensor:
+        self.rate = rate
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        if self._plan.graphed:
+            return self._replay(batch)
+        while True:
+            try:
+                loss = self.gradients(batch)
+                break
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_memory(error):
+                    raise
+                self._halve(len(batch.rows))
+        self.optimiser.step()
+        return loss
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Leaves the (clipped) gradients of a batch in the parameters; its loss, detached."""
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.parts == 1:
+            loss = self._loss(*self._terms(batch))
+            loss.backward()
+            total = loss.detach()
+        else:
+            pieces = _pieces(batch, self.parts)
+            total = torch.zeros((), device=batch.target.device)
+            for number, piece in enumerate(pieces, 1):
+                with self._unsynchronised() if number < len(pieces) else nullcontext():
+                    loss = self._loss(*self._terms(piece))
+                    loss.backward()
+                total += loss.detach()
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self._clip)
+        return total
+
+    def _terms(self, batch: Batch) -> tuple:
+        """Arguments of the loss: inputs, target, weight, the rows of the mean, and with mixup what was blended in.
+
+        With mixup each row is blended with another one, and is asked for both targets (Zhang et al. 2018).
+        """
+        inputs = batch.inputs
+        if self._plan.layout == "channels_last":
+            inputs = tuple(x.contiguous(memory_format=_LAYOUTS[x.dim()]) if x.dim() in _LAYOUTS else x for x in inputs)
+        rows = batch.size / self._world
+        if not self._mixup:
+            return inputs, batch.target, batch.weight, rows, None
+        alpha = torch.full((), self._mixup)
+        kept = torch.distributions.Beta(alpha, alpha).sample().to(batch.target.device)
+        other = torch.randperm(len(batch.target), device=batch.target.device)
+        inputs = tuple(kept * x + (1 - kept) * x[other] for x in inputs)
+        weight = None if batch.weight is None else batch.weight[other]
+        return inputs, batch.target, batch.weight, rows, (kept, batch.target[other], weight)
+
+    def _mean_loss(
+        self,
+        inputs: tuple[Tensor, ...],
+        target: Tensor,
+        weight: Tensor | None,
+        rows: float,
+        blended: tuple[Tensor, Tensor, Tensor | None] | None,
+    ) -> Tensor:
+        """Sum of the rows' weighted losses over `rows`: processes average to the mean of the global batch."""
+        with torch.autocast(target.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
+            output = self._whole(*inputs)
+            losses = self._task.loss(output, target)
+            if weight is not None:
+                losses = losses * weight
+            if blended is not None:
+                kept, target, weight = blended
+                others = self._task.loss(output, target)
+                losses = kept * losses + (1 - kept) * (others if weight is None else others * weight)
+        return losses.sum() / rows
+
+    def _halve(self, rows: int) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.parts >= rows:
+            raise UserError("out of memory with a single row; nothing is left to halve", hint="take a smaller network")
+        self.parts = min(2 * self.parts, rows)
+        log.warning("out of memory: from here each batch is computed in %d parts, one after the other", self.parts)
+
+    def _replay(self, batch: Batch) -> Tensor:
+        """The captured step on this batch: its tensors are copied to where the graph reads."""
+        key = tuple(x.shape for x in (*batch.inputs, batch.target))
+        if key not in self._graphs:
+            self._graphs[key] = self._captured(batch)
+        graph, place, loss = self._graphs[key]
+        for here, there in zip(_tensors(place), _tensors(batch), strict=True):
+            here.copy_(there)
+        graph.replay()
+        return loss.clone()
+
+    def _captured(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch, Tensor]:
+        """A graph of loss, gradients and update. The warm-up runs change weights, which are put back afterwards."""
+        place = batch._replace(
+            inputs=tuple(x.clone() for x in batch.inputs),
+            target=batch.target.clone(),
+            weight=None if batch.weight is None else batch.weight.clone(),
+        )
+        state = self.optimiser.state_dict()["state"]
+        before = [p.detach().clone() for p in self.parameters]
+        kept = {i: {k: v.clone() for k, v in values.items() if v is not None} for i, values in state.items()}
+        random = torch.cuda.get_rng_state()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                self.gradients(place)
+                self.optimiser.step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.cuda.graph(graph):
+            loss = self.gradients(place)
+            self.optimiser.step()
+        with torch.no_grad():
+            for p, value in zip(self.parameters, before, strict=True):
+                p.copy_(value)
+            for i, values in self.optimiser.state_dict()["state"].items():
+                for name, tensor in values.items():
+                    if isinstance(tensor, Tensor):  # what the warm-up made starts from zero, as the first step finds it
+                        tensor.copy_(kept[i][name]) if i in kept else tensor.zero_()
+        torch.cuda.set_rng_state(random)
+        return graph, place, loss
+
+
+def _pieces(batch: Batch, parts: int) -> list[Batch]:
+    cuts = torch.arange(len(batch.rows)).tensor_split(min(parts, len(batch.rows)))
+    return [
+        Batch(
+            tuple(x[c[0] : c[-1] + 1] for x in batch.inputs),
+            batch.target[c[0] : c[-1] + 1],
+            None if batch.weight is None else batch.weight[c[0] : c[-1] + 1],
+            batch.rows[c[0] : c[-1] + 1],
+            batch.size,
+        )
+        for c in cuts
+    ]
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    return [*batch.inputs, batch.target, *([] if batch.weight is None else [batch.weight])]
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: the GPU's own exception, or what the CPU's allocator says."""
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "not enough memory" in str(error)
+        or "DefaultCPUAllocator" in str(error)
+    )
