@@ -145,13 +145,48 @@ def metric_figure(metrics: Mapping[str, Interval], *, title: str, metric: str) -
     return figure
 
 
-def _figure(title: str, *, height: float = 3.7, ratios: tuple[int, int] | None = None) -> tuple[Figure, Axes]:
+def history_figure(
+    rows: Sequence[Mapping[str, float]], *, title: str, metric: str | None = None, chosen: float | None = None
+) -> Figure:
+    """How a training went: training loss, the judge's `metric` and the learning rate, each over the epochs.
+
+    rows: of `history.csv`. metric: the name of its column; `validation_loss` shares the axes of the training loss.
+    chosen: the epoch whose weights were kept.
+    """
+    with_loss = metric == "validation_loss"
+    alone = metric is not None and not with_loss
+    figure, axes = _figure(title, height=4.9 if alone else 4.2, ratios=(3, 2, 1) if alone else (3, 1))
+    axes.set_ylabel("loss")
+    panels = [("loss", axes, 0, "training loss"), ("rate", figure.axes[-1], 5, "learning rate")]
+    if metric is not None:
+        words = metric.replace("_", " ")
+        panels.append((metric, axes if with_loss else figure.axes[1], 1, words))
+        if alone:
+            figure.axes[1].set_ylabel(words)
+    for name, panel, place, label in sorted(panels, key=lambda panel: panel[2]):
+        shown = [row for row in rows if name in row]
+        epochs, values = [row["epoch"] for row in shown], [row[name] for row in shown]
+        _draw_line(panel, place, label, epochs, values)
+        if name == metric:
+            panel.lines[-1].set(marker="o", markersize=3.5)
+    for panel in figure.axes:
+        panel.yaxis.set_major_locator(MaxNLocator(2 if panel is figure.axes[-1] else 4))
+        if chosen is not None:
+            panel.axvline(chosen, color=INK, linewidth=1.2, label="weights kept" if panel is axes else None)
+    figure.axes[-1].set(ylim=(0, None), ylabel="rate", xlabel="epoch")
+    figure.axes[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    figure.align_ylabels()
+    _legend(axes)
+    return figure
+
+
+def _figure(title: str, *, height: float = 3.7, ratios: tuple[int, ...] | None = None) -> tuple[Figure, Axes]:
     # 4.6 inches: a telephone shows it at about its true size, so that 8.5 points stay legible there.
     figure = Figure(figsize=(4.6, height), layout="constrained")
     if ratios is None:
         all_axes = [figure.add_subplot()]
     else:
-        all_axes = list(figure.subplots(2, 1, sharex=True, height_ratios=ratios))
+        all_axes = list(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(GREY)

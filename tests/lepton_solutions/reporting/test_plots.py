@@ -4,6 +4,7 @@ from lepton_solutions.metrics import Interval
 from lepton_solutions.reporting.plots import (
     Cutoff,
     cost_figure,
+    history_figure,
     metric_figure,
     reliability_figure,
     roc_figure,
@@ -78,3 +79,29 @@ def test_metrics_are_dots_on_their_intervals():
     drawn = [list(line.get_xdata()) for line in figure.axes[0].lines]
     assert [0.7, 0.9] in drawn and [0.8] in drawn and [0.6, 0.8] in drawn
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["ours", "other"]
+
+
+def test_a_history_shows_loss_metric_and_rate_over_the_epochs():
+    rows = [
+        {"epoch": 0.5, "loss": 0.9, "rate": 0.01},
+        {"epoch": 1.0, "loss": 0.7, "rate": 0.008, "validation_auc": 0.6},
+        {"epoch": 2.0, "loss": 0.6, "rate": 0.002, "validation_auc": 0.75},
+    ]
+    figure = history_figure(rows, title="The second epoch is best", metric="validation_auc", chosen=2)
+    drawn = [
+        {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in a.lines} for a in figure.axes
+    ]
+    assert drawn[0]["training loss"] == ([0.5, 1.0, 2.0], [0.9, 0.7, 0.6])
+    assert drawn[0]["weights kept"][0] == [2, 2]
+    assert drawn[1]["validation auc"] == ([1.0, 2.0], [0.6, 0.75])
+    assert drawn[2]["learning rate"] == ([0.5, 1.0, 2.0], [0.01, 0.008, 0.002])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "validation auc", "rate"]
+    assert figure.axes[2].get_xlabel() == "epoch"
+
+
+def test_a_validation_loss_shares_the_axes_of_the_training_loss():
+    rows = [{"epoch": 1.0, "loss": 0.7, "rate": 0.01, "validation_loss": 0.8}]
+    figure = history_figure(rows, title="Close", metric="validation_loss")
+    assert lines(figure) == {"training loss": ([1.0], [0.7]), "validation loss": ([1.0], [0.8])}
+    assert legend(figure) == ["training loss", "validation loss"]
+    assert len(figure.axes) == len(history_figure(rows, title="No judge").axes) == 2
