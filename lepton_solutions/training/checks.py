@@ -10,7 +10,7 @@ from lepton_solutions.data.batches import Batch, Batches, Resident, not_finite
 from lepton_solutions.errors import UserError
 from lepton_solutions.settings import Fit
 from lepton_solutions.tasks import Task
-from lepton_solutions.training.history import check_logger
+from lepton_solutions.training.loggers import check_logger
 
 # Keys that do not change what is learned, so that a resumed run may change them.
 _FREE = {"logger", "checkpoint_steps", "checkpoint_minutes", "workers", "launcher", "memory_gb", "seconds"}

@@ -138,24 +138,28 @@ class _Training:
         resumed = self.keeper.resume()
         if resumed and state.stopped is None:
             log.warning("going on from the checkpoint at step %d of %d", state.step, self.steps)
-        self.step.parts = state.parts
+        self.step.parts, begun = state.parts, state.step
         self.history = self._history(resumed)
         self.clock = time.perf_counter() - state.seconds  # when this training would have begun, without the breaks
         self.network.train()
-        while state.stopped is None:
-            try:
-                self._epoch()
-            except LossNotFinite:
-                self._go_back()
-            if state.stopped is not None:
+        try:
+            while state.stopped is None:
+                try:
+                    self._epoch()
+                except LossNotFinite:
+                    self._go_back()
+            if state.step > begun:
                 self.keeper.write()
-        self.history.close()
+        finally:
+            self.history.close()
         if self.settings.patience is not None and state.best_weights:
             self.network.load_state_dict(state.best_weights)
             epoch, metrics = state.best_epoch, state.best_metrics
         else:
             epoch, metrics = state.epoch, state.metrics
             if state.average is not None:
+                if not state.average.begun:
+                    log.warning("fit.average_start was never reached: the last weights stand for their average")
                 state.average.give_to(self.network)
         laid_out(self.network.to("cpu").eval(), Plan("cpu"))
         return Outcome(plan, state.step, state.epoch, state.seconds, state.stopped, epoch, metrics)
@@ -170,7 +174,9 @@ class _Training:
         """To the last good state; when that has been tried often enough, say what is wrong."""
         self.history.close()
         self.pending.clear()
-        if not self.keeper.go_back():
+        restored = self.keeper.go_back()
+        self.step.forget()
+        if not restored:
             self._start_epoch()
             raise explain(self.network, self.task, self.step, self._batches(), number=self.state.step)
         self.history = self._history(True)

@@ -16,6 +16,8 @@ FUSED_ON = {"cpu", "cuda"}  # devices of ours where one kernel updates all weigh
 DROP = 0.1  # factor of `step` and `plateau`
 DROPS_AT = (0.5, 0.75)  # shares of the steps, as the MedMNIST v2 protocol has them (Yang et al. 2023)
 
+ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1 / 250_000
+
 
 def optimiser_for(
     network: nn.Module, fit: Fit, *, undecayed: Callable[[str], bool], capturable: bool = False
@@ -32,6 +34,8 @@ def optimiser_for(
         {"params": [p for name, p in named if not undecayed(name)], "weight_decay": fit.weight_decay, "lr": rates[0]},
         {"params": [p for name, p in named if undecayed(name)], "weight_decay": 0.0, "lr": rates[1]},
     ]
+    if not fit.weight_decay:  # one group is one call less a step
+        groups = [{"params": [p for _, p in named], "lr": rates[0]}]
     fused = device.type in FUSED_ON
     if fit.optimiser == "sgd":
         return torch.optim.SGD(groups, momentum=fit.momentum, fused=fused)
@@ -50,17 +54,26 @@ def default_undecayed(network: nn.Module) -> Callable[[str], bool]:
 def rate_at(fit: Fit, done: float) -> float:
     """Factor on the learning rate when a share `done` of the steps is through, 0 to 1.
 
-    It rises linearly from 0 over the share `fit.warm_up`. Then `cosine` and `one_cycle` fall along half a cosine to 0
-    (Loshchilov and Hutter 2017; Smith and Topin 2018), `step` drops to a tenth at 50 % and again at 75 % of all steps,
-    `constant` stays at 1, and so does `plateau`, whose drops come from `Plateau`.
+    It rises linearly from 0 over the share `fit.warm_up`. Then `cosine` falls along half a cosine to 0 (Loshchilov and
+    Hutter 2017), `step` drops to a tenth at 50 % and again at 75 % of all steps, `constant` stays at 1, and so does
+    `plateau`, whose drops come from `Plateau`. `one_cycle` rises along a cosine from 1/25 instead, and falls along one
+    to 1/250,000; its momentum stays as it is (Smith and Topin 2018, as torch's OneCycleLR has it).
     """
+    if fit.schedule == "one_cycle":
+        if done < fit.warm_up:
+            return _along_cosine(ONE_CYCLE_START, 1.0, done / fit.warm_up)
+        return _along_cosine(1.0, ONE_CYCLE_END, (done - fit.warm_up) / (1 - fit.warm_up))
     if done < fit.warm_up:
         return done / fit.warm_up
-    if fit.schedule in ("cosine", "one_cycle"):
+    if fit.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - fit.warm_up) / (1 - fit.warm_up)))
     if fit.schedule == "step":
         return DROP ** sum(done >= at for at in DROPS_AT)
     return 1.0
+
+
+def _along_cosine(first: float, last: float, done: float) -> float:
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 class PlateauState(TypedDict):

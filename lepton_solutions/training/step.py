@@ -74,9 +74,14 @@ class Step:
         self.optimiser.step()
         return loss
 
+    def forget(self) -> None:
+        """After weights and optimiser were put back: a captured graph still works on their old tensors."""
+        self._graphs.clear()
+
     def gradients(self, batch: Batch) -> Tensor:
         """Leaves the (clipped) gradients of a batch in the parameters; its loss, detached."""
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self.parameters:  # a tenth of the time that `zero_grad` takes
+            parameter.grad = None
         if self.parts == 1:
             loss = self._loss(*self._terms(batch))
             loss.backward()
@@ -120,7 +125,8 @@ class Step:
         blended: tuple[Tensor, Tensor, Tensor | None] | None,
     ) -> Tensor:
         """Sum of the rows' weighted losses over `rows`: processes average to the mean of the global batch."""
-        with torch.autocast(target.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
+        half = self._plan.precision == "bf16"
+        with torch.autocast(target.device.type, torch.bfloat16) if half else nullcontext():
             output = self._whole(*inputs)
             losses = self._task.loss(output, target)
             if weight is not None:
@@ -129,7 +135,7 @@ class Step:
                 kept, target, weight = blended
                 others = self._task.loss(output, target)
                 losses = kept * losses + (1 - kept) * (others if weight is None else others * weight)
-        return losses.sum() / rows
+        return losses.mean() if rows == len(losses) else losses.sum() / rows
 
     def _halve(self, rows: int) -> None:
         self.optimiser.zero_grad(set_to_none=True)

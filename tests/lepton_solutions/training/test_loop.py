@@ -50,7 +50,7 @@ def weights(network: nn.Module) -> np.ndarray:
     return torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
 
 
-def one_cycle(done: float, warm_up: float) -> float:
+def cosine(done: float, warm_up: float) -> float:
     return done / warm_up if done < warm_up else 0.5 * (1 + np.cos(np.pi * (done - warm_up) / (1 - warm_up)))
 
 
@@ -63,7 +63,7 @@ def test_three_steps_are_those_of_adamw_by_hand():
 
     x, y, m, v = X.numpy(), Y.numpy(), np.zeros(3), np.zeros(3)
     for step in range(3):
-        rate = 0.1 * one_cycle(step / 3, 0.5)
+        rate = 0.1 * cosine(step / 3, 0.5)
         error = x @ p[:2] + p[2] - y
         g = 2 / 3 * np.array([*(x.T @ error), error.sum()])
         p = p * (1 - rate * np.array([0.3, 0.3, 0]))  # decoupled, and not of the bias

@@ -151,9 +151,20 @@ def rates(scheduler_of, steps: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
-def test_the_fall_along_a_cosine_is_pytorchs(schedule: str):
-    fit = fit_settings(schedule=schedule, warm_up=0.2)
+def test_one_cycle_is_pytorchs():
+    fit = fit_settings(schedule="one_cycle", warm_up=0.3)
+    # PyTorch ends each leg a step early, so that both ends are met: its 101 steps are our shares of 100.
+    expected = rates(
+        lambda optimiser: lr_scheduler.OneCycleLR(
+            optimiser, 1.0, total_steps=101, pct_start=31 / 101, cycle_momentum=False, final_div_factor=1e4
+        ),
+        100,
+    )
+    np.testing.assert_allclose([rate_at(fit, step / 100) for step in range(100)], expected, rtol=1e-9)
+
+
+def test_the_fall_along_a_cosine_is_pytorchs():
+    fit = fit_settings(schedule="cosine", warm_up=0.2)
     expected = rates(lambda optimiser: lr_scheduler.CosineAnnealingLR(optimiser, 80), 80)
     np.testing.assert_allclose([rate_at(fit, step / 100) for step in range(20, 100)], expected, atol=1e-12)
     assert rate_at(fit, 1.0) == pytest.approx(0, abs=1e-15)
@@ -165,8 +176,8 @@ def test_steps_drop_where_the_medmnist_protocol_has_them():
     np.testing.assert_allclose([rate_at(fit, step / 100) for step in range(100)], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "step", "plateau"])
-def test_every_schedule_warms_up_in_a_straight_line(schedule: str):
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step", "plateau"])
+def test_the_other_schedules_warm_up_in_a_straight_line(schedule: str):
     fit = fit_settings(schedule=schedule, warm_up=0.25)
     assert [rate_at(fit, done) for done in (0.0, 0.0625, 0.125, 0.25)] == [0.0, 0.25, 0.5, 1.0]
     assert rate_at(fit_settings(schedule=schedule, warm_up=0.0), 0.0) == 1.0
