@@ -110,8 +110,9 @@ def choose(
         chosen = min(usable, key=lambda candidate: candidate.step_ms or 0.0).plan
     else:
         tried, chosen = [], replace(plain, execution=settings.plan)
-        if settings.plan == "graph" and device != "cuda":
-            raise UserError(f"fit.plan=graph: needs a CUDA device, this run is on {device}", hint="fit.plan=auto")
+        reason = _why_no_graph(device, settings)
+        if settings.plan == "graph" and reason is not None:
+            raise UserError(f"fit.plan=graph: {reason}", hint="fit.plan=auto")
         if settings.plan == "compile":
             found = _try(network, batch, make_step, chosen, None, seconds=0)
             if found.dropped is not None:
@@ -160,15 +161,27 @@ def _try_all(
     for plan in eager:
         if plan != plain:
             attempt(plan, (WARM_UPS + LEAST) * (first.step_ms or 0.0) / 1000)
+    can_graph = _why_no_graph(plain.device, settings) is None
     layers = sum(1 for module in network.modules() if not list(module.children()) and list(module.parameters()))
     needs = COMPILING + COMPILING_A_LAYER * layers
     for found in _fastest_by_precision(tried):
-        if plain.device == "cuda":
+        if can_graph:
             attempt(replace(found, execution="graph"), 1.0)
         attempt(replace(found, execution="compile"), needs)
-        if plain.device == "cuda":
+        if can_graph:
             attempt(replace(found, execution="compile+graph"), needs)
     return tried
+
+
+def _why_no_graph(device: str, settings: Fit) -> str | None:
+    """What speaks against capturing the whole step; None when nothing does."""
+    if device != "cuda":
+        return f"needs a CUDA device, this run is on {device}"
+    if settings.accumulate > 1:
+        return "captures a step in one part, and fit.accumulate asks for several"
+    if settings.devices > 1:
+        return "captures no communication, and fit.devices asks for several processes"
+    return None
 
 
 def _fastest_by_precision(tried: list[Candidate]) -> list[Plan]:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lepton_solutions.data.batches import Batch
 from lepton_solutions.errors import UserError
@@ -44,10 +45,10 @@ class Step:
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.parts = parts
         self.optimiser, self.rate = optimiser, 0.0
-        self._whole, self._task, self._plan = whole or network, task, plan
+        self._network, self._whole, self._task, self._plan = network, whole or network, task, plan
         self._clip, self._mixup, self._world = settings.clip_norm, settings.mixup, world
         self._unsynchronised = unsynchronised
-        self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch, Tensor]] = {}
+        self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
         self._loss: Callable[..., Tensor] = self._mean_loss
         if plan.compiled:
             # Random draws as in eager mode, so that a plan changes no dropout mask.
@@ -148,47 +149,53 @@ class Step:
 
     def _replay(self, batch: Batch) -> Tensor:
         """The captured step on this batch: its tensors are copied to where the graph reads."""
-        key = tuple(x.shape for x in (*batch.inputs, batch.target))
+        terms = self._terms(batch)
+        key = tuple(x.shape for x in _tensors(terms))
         if key not in self._graphs:
-            self._graphs[key] = self._captured(batch)
-        graph, place, loss = self._graphs[key]
-        for here, there in zip(_tensors(place), _tensors(batch), strict=True):
-            here.copy_(there)
+            self._graphs[key] = self._captured(terms)
+        graph, places, loss = self._graphs[key]
+        for place, tensor in zip(places, _tensors(terms), strict=True):
+            place.copy_(tensor)
         graph.replay()
         return loss.clone()
 
-    def _captured(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch, Tensor]:
+    def _captured(self, terms: tuple) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         """A graph of loss, gradients and update. The warm-up runs change weights, which are put back afterwards."""
-        place = batch._replace(
-            inputs=tuple(x.clone() for x in batch.inputs),
-            target=batch.target.clone(),
-            weight=None if batch.weight is None else batch.weight.clone(),
-        )
+        own = tree_map_only(Tensor, torch.clone, terms)
         state = self.optimiser.state_dict()["state"]
         before = [p.detach().clone() for p in self.parameters]
+        buffers = [buffer.clone() for buffer in self._network.buffers()]
         kept = {i: {k: v.clone() for k, v in values.items() if v is not None} for i, values in state.items()}
         random = torch.cuda.get_rng_state()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
-                self.gradients(place)
-                self.optimiser.step()
+                self._update(own)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        self.optimiser.zero_grad(set_to_none=True)
         with torch.cuda.graph(graph):
-            loss = self.gradients(place)
-            self.optimiser.step()
+            loss = self._update(own)
         with torch.no_grad():
-            for p, value in zip(self.parameters, before, strict=True):
-                p.copy_(value)
+            for tensor, value in zip((*self.parameters, *self._network.buffers()), (*before, *buffers), strict=True):
+                tensor.copy_(value)
             for i, values in self.optimiser.state_dict()["state"].items():
                 for name, tensor in values.items():
                     if isinstance(tensor, Tensor):  # what the warm-up made starts from zero, as the first step finds it
                         tensor.copy_(kept[i][name]) if i in kept else tensor.zero_()
         torch.cuda.set_rng_state(random)
-        return graph, place, loss
+        return graph, _tensors(own), loss
+
+    def _update(self, terms: tuple) -> Tensor:
+        """Loss, gradients and update of a whole batch, as a graph holds them."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss = self._loss(*terms)
+        loss.backward()
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self._clip)
+        self.optimiser.step()
+        return loss.detach()
 
 
 def _pieces(batch: Batch, parts: int) -> list[Batch]:
@@ -205,8 +212,8 @@ def _pieces(batch: Batch, parts: int) -> list[Batch]:
     ]
 
 
-def _tensors(batch: Batch) -> list[Tensor]:
-    return [*batch.inputs, batch.target, *([] if batch.weight is None else [batch.weight])]
+def _tensors(terms: tuple) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(terms) if isinstance(leaf, Tensor)]
 
 
 def _is_memory(error: Exception) -> bool:
