@@ -18,12 +18,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from lepton_solutions.data.readers import Piece, Reader
+from lepton_solutions.errors import UserError
 
 Shapes = list[tuple[np.dtype, tuple[int, ...]]]
 _ALIGNED = 64  # bytes, as PyTorch's own allocator
@@ -88,23 +90,34 @@ def read_block(
 def read_ahead(reader: Reader, jobs: list[Job], frequencies: Frequencies | None, workers: int) -> Generator[Block]:
     """The blocks in the order of the jobs, read by so many processes; one block more than these is under way.
 
-    Raises BrokenProcessPool when a process was killed, and what the reader raises.
+    Raises BrokenProcessPool when a process was killed, UserError when it cannot start, and what the reader raises.
     """
     # Not forked from this process, whose threads (of PyTorch, of CUDA) a child would lack.
     kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(kind)
     if kind == "forkserver":
         context.set_forkserver_preload([__name__, "lepton_solutions.data.parquet", "pyarrow.parquet"])
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(reader, frequencies)) as pool:
-        rest = iter(jobs)
-        under_way: deque[Future[_Handed]] = deque(pool.submit(_work, job) for job in islice(rest, workers + 1))
-        try:
-            while under_way:
-                block = _taken(under_way.popleft().result())
-                under_way.extend(pool.submit(_work, job) for job in islice(rest, 1))
-                yield block
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    others = set(multiprocessing.active_children())
+    children: set[BaseProcess] = set()
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(reader, frequencies)) as pool:
+            rest = iter(jobs)
+            under_way: deque[Future[_Handed]] = deque(pool.submit(_work, job) for job in islice(rest, workers + 1))
+            children = set(multiprocessing.active_children()) - others
+            try:
+                while under_way:
+                    block = _taken(under_way.popleft().result())
+                    under_way.extend(pool.submit(_work, job) for job in islice(rest, 1))
+                    yield block
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    except BrokenProcessPool as error:
+        if any((child.exitcode or 0) > 0 for child in children):  # below 0: ended by a signal
+            raise UserError(
+                "a process that reads the training data could not start; its own message stands above",
+                hint='put what a script does under `if __name__ == "__main__":`, or set fit.workers=0',
+            ) from error
+        raise
 
 
 class _Descriptor(Protocol):

@@ -27,13 +27,19 @@ class Piece(NamedTuple):
 
 
 class Reader(Protocol):
-    """rows: of the set. row_bytes: of one row in a `Piece`. It travels to other processes and holds no open file."""
+    """rows: of the set. row_bytes: of one row in a `Piece`. reading_bytes: what a read takes beside its result.
+
+    It travels to other processes, and so holds no open file.
+    """
 
     @property
     def rows(self) -> int: ...
 
     @property
     def row_bytes(self) -> int: ...
+
+    @property
+    def reading_bytes(self) -> int: ...
 
     def cuts(self, most: int) -> np.ndarray:
         """int64, from 0 to `rows`, rising: ranges of about `most` rows or fewer that are read at no extra cost."""
@@ -61,6 +67,8 @@ class MappedRows:
             if len(array) != self.rows or self.rows == 0:
                 raise UserError(f"{file}: found {len(array)} rows, expected {self.rows or 'some'} as in {inputs[0]}")
         self.row_bytes = sum(int(np.prod(a.shape[1:])) * _plain(a[:1]).itemsize for a in arrays)
+
+        self.reading_bytes = 0
 
     def cuts(self, most: int) -> np.ndarray:
         return np.append(np.arange(0, self.rows, most), self.rows)
@@ -95,6 +103,10 @@ class ImageFolder:
     @property
     def row_bytes(self) -> int:
         return self.channels * self.size[0] * self.size[1] + 8
+
+    @property
+    def reading_bytes(self) -> int:
+        return 64 * 2**20  # a photograph of 16 megapixels before it is resized
 
     def cuts(self, most: int) -> np.ndarray:
         return np.arange(self.rows + 1)  # a file each: nothing is gained by neighbours

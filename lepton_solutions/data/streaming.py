@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 64 * 2**20  # part of the order: another size shuffles otherwise
 RANGES = 32  # that a block is gathered from, where the reader lets them be so short
-PROCESS_BYTES = 120 * 2**20  # a reading process beside its blocks, without what it shares with others
+PROCESS_BYTES = 80 * 2**20  # Python, NumPy and pyarrow in a process that reads
 SURVEYED_AT_ONCE = 2**20  # rows
 
 
@@ -63,11 +63,11 @@ class Stream:
     @property
     def memory(self) -> int:
         """Bytes: of the block in use and the next; with processes also of what each fills, and of one read ahead."""
-        a_range = int(np.diff(self._cuts).max()) * self.reader.row_bytes
-        block = self._block_bytes + a_range
+        range_bytes = int(np.diff(self._cuts).max()) * self.reader.row_bytes
+        block, reading = self._block_bytes + range_bytes, range_bytes + self.reader.reading_bytes
         if not self.workers:
-            return 2 * block + a_range
-        return (self.workers + 3) * block + (PROCESS_BYTES + a_range) * self.workers
+            return 2 * block + reading
+        return (self.workers + 3) * block + (PROCESS_BYTES + reading) * self.workers
 
     def steps(self, batch_size: int) -> int:
         return math.ceil(self.rows / batch_size)
