@@ -1,7 +1,8 @@
 """How does a trained model become an ONNX graph that needs none of the library it was trained with?
 
-Every graph here has the same face: inputs `numeric` float32 [n, p] (NaN is missing) and `codes` int64 [n, q] (0 unseen,
-1 missing, 2.. levels), output `logit` float32 [n], with n free and p or q possibly 0.
+Every graph of a table has the same face: inputs `numeric` float32 [n, p] (NaN is missing) and `codes` int64 [n, q] (0
+unseen, 1 missing, 2.. levels), output `logit` float32 [n], with n free and p or q possibly 0. `export_module` writes
+any other.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from onnx import (
     AttributeProto,
     GraphProto,
     ModelProto,
-    TensorProto,
-    ValueInfoProto,
     checker,
     compose,
     helper,
@@ -28,7 +27,7 @@ from onnx import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 # The oldest pair that the torch exporter writes without converting and that every operator used here exists in.
 OPSET = 18
@@ -84,8 +83,23 @@ def export_torch(module: nn.Module, *, p: int, q: int) -> ModelProto:
     """The graph of a torch module `module(numeric, codes) -> logit [n]`, in evaluation mode, with a free n."""
     import torch  # here because the import takes seconds and no other graph needs it
 
-    example = (torch.zeros(2, p), torch.zeros(2, q, dtype=torch.int64))
-    rows = torch.export.Dim("n")
+    face = {"numeric": torch.zeros(2, p), "codes": torch.zeros(2, q, dtype=torch.int64)}
+    return export_module(module, face, output="logit")
+
+
+def export_module(module: nn.Module, inputs: Mapping[str, Tensor], *, output: str) -> ModelProto:
+    """The graph of any torch module `module(*inputs) -> output`, in evaluation mode, with a free number of rows n.
+
+    inputs: a name and an example [2 or more, ...] of each, all with as many rows; what follows the rows (channels,
+    steps, pixels) keeps the example's sizes. output: the name of the one tensor [n, ...] that comes back.
+    Raises ValueError for examples of fewer rows: with a single one torch would take the 1 for a fixed size.
+    """
+    import torch
+
+    rows = [len(example) for example in inputs.values()]
+    if len(set(rows)) != 1 or min(rows) < 2:
+        raise ValueError(f"examples of {rows} rows: expected the same number for each input, 2 or more")
+    free = torch.export.Dim("n")
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     was_training = module.training
@@ -96,10 +110,10 @@ def export_torch(module: nn.Module, *, p: int, q: int) -> ModelProto:
             warnings.simplefilter("ignore")  # the exporter reports its own deprecations
             program = torch.onnx.export(
                 module,
-                example,
-                input_names=["numeric", "codes"],
-                output_names=["logit"],
-                dynamic_shapes=({0: rows}, {0: rows}),
+                tuple(inputs.values()),
+                input_names=list(inputs),
+                output_names=[output],
+                dynamic_shapes=tuple({0: free} for _ in inputs),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -115,16 +129,14 @@ def export_torch(module: nn.Module, *, p: int, q: int) -> ModelProto:
     clean = GraphProto(name="model", node=graph.node, initializer=graph.initializer)
     for tensor in clean.initializer:
         tensor.ClearField("metadata_props")
-    clean.input.extend(_inputs(p, q))
-    clean.output.append(helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"]))
+    # An input that the module does not read is missing in the exporter's graph, and a size of 0 as well.
+    for name, example in inputs.items():
+        kind = helper.np_dtype_to_tensor_dtype(example.detach().cpu().numpy().dtype)
+        clean.input.append(helper.make_tensor_value_info(name, kind, ["n", *example.shape[1:]]))
+    written = graph.output[0].type.tensor_type
+    sizes = [size.dim_value for size in written.shape.dim[1:]]
+    clean.output.append(helper.make_tensor_value_info(output, written.elem_type, ["n", *sizes]))
     return _model(clean)
-
-
-def _inputs(p: int, q: int) -> list[ValueInfoProto]:
-    return [
-        helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["n", p]),
-        helper.make_tensor_value_info("codes", TensorProto.INT64, ["n", q]),
-    ]
 
 
 def _face(model: ModelProto) -> tuple[bytes, ...]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lepton_solutions.models.graphs import OPSET, assemble, average, export_torch
+from lepton_solutions.models.graphs import OPSET, assemble, average, export_module, export_torch
 
 
 class Sums(nn.Module):
@@ -49,6 +49,34 @@ def test_the_same_module_gives_the_same_bytes_without_paths_of_this_machine():
     first, second = (export_torch(Sums(), p=2, q=1).SerializeToString() for _ in range(2))
     assert first == second
     assert b".py" not in first
+
+
+class Scaled(nn.Module):
+    """Images times the number beside each; `note` is not read."""
+
+    def forward(self, image: torch.Tensor, factor: torch.Tensor, note: torch.Tensor) -> torch.Tensor:
+        return image * factor.view(-1, 1, 1)
+
+
+def test_any_module_exports_under_the_names_of_its_inputs():
+    face = {"image": torch.zeros(2, 3, 4), "factor": torch.zeros(2, dtype=torch.int64), "note": torch.zeros(2, 1)}
+    session = onnxruntime.InferenceSession(export_module(Scaled(), face, output="brighter").SerializeToString())
+    assert [(i.name, i.shape, i.type) for i in session.get_inputs()] == [
+        ("image", ["n", 3, 4], "tensor(float)"),
+        ("factor", ["n"], "tensor(int64)"),
+        ("note", ["n", 1], "tensor(float)"),
+    ]
+    assert [(o.name, o.shape) for o in session.get_outputs()] == [("brighter", ["n", 3, 4])]
+    image = np.arange(60, dtype=np.float32).reshape(5, 3, 4)
+    rows = {"image": image, "factor": np.arange(5), "note": np.zeros((5, 1), np.float32)}
+    np.testing.assert_array_equal(session.run(None, rows)[0], image * np.arange(5).reshape(5, 1, 1))
+
+
+@pytest.mark.parametrize("rows", [(1, 1), (2, 3)])
+def test_examples_that_would_fix_the_number_of_rows_are_refused(rows):
+    face = {"numeric": torch.zeros(rows[0], 2), "codes": torch.zeros(rows[1], 1, dtype=torch.int64)}
+    with pytest.raises(ValueError, match="2 or more"):
+        export_module(Sums(), face, output="logit")
 
 
 def test_an_average_is_the_mean_of_the_graphs():
