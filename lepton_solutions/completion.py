@@ -1,30 +1,54 @@
 """Shell completion of overrides: reads the YAML files as text, so that an answer comes at once."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from lepton_solutions.places import conf_folder, pipelines
+from lepton_solutions.places import conf_folder, data_sets, pipelines
 
-BASE = ("data", "table")
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+):(?P<rest>.*)$")
+_GROUP = re.compile(r"^ +- /(\w+): (\w+)", re.MULTILINE)
+_BASE_PAGE = re.compile(r"^ +- /([\w/]+)@_global_", re.MULTILINE)  # what a page builds on
+_BASE = re.compile(r"^defaults: \[(\w+), _self_\]", re.MULTILINE)  # what a file of a group builds on
 
 
 def overrides(pipeline: str | None, incomplete: str) -> list[tuple[str, str]]:
     """What may follow as `key=value`: keys with their comments, or the choices of a group."""
     if pipeline not in pipelines():
         return []
-    page = conf_folder() / f"{pipeline}.yaml"
+    pages = list(_chain(pipeline, _BASE_PAGE))
+    groups = dict(pair for page in reversed(pages) for pair in _GROUP.findall(page))
     group, equals, start = incomplete.partition("=")
     if equals:
-        choices = sorted(file.stem for file in (conf_folder() / group).glob("*.yaml")) if group.isalpha() else []
-        # The base page of the data sets is no set itself.
-        return [(f"{group}={name}", "") for name in choices if name.startswith(start) and (group, name) != BASE]
-    groups = re.findall(r"^ +- /(\w+): (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
-    found = [*((group, "choose a file") for group, _ in groups), *_keys(page.read_text(encoding="utf-8"), "")]
-    for group, choice in groups:
-        for name in {choice, "table"} if group == "data" else {choice}:
-            found += _keys((conf_folder() / group / f"{name}.yaml").read_text(encoding="utf-8"), f"{group}.")
-    return [(f"{key}=", note) for key, note in dict(found).items() if key.startswith(incomplete)]
+        choices = _choices(pipeline, group, groups[group]) if group in groups else []
+        return [(f"{group}={name}", "") for name in choices if name.startswith(start)]
+    found = dict.fromkeys(groups, "choose a file") | _notes(pages, "")
+    for group, choice in groups.items():
+        found |= _notes(list(_chain(f"{group}/{choice}", _BASE)), f"{group}.")
+    return [(f"{key}=", note) for key, note in found.items() if key.startswith(incomplete)]
+
+
+def _choices(pipeline: str, group: str, default: str) -> list[str]:
+    """Files of a group; of the data sets those that the pipeline can read, where it reads tables a user's own too."""
+    if group != "data":
+        return sorted(file.stem for file in (conf_folder() / group).glob("*.yaml"))
+    own = ["own"] if _BASE.findall(next(_chain(f"data/{default}", _BASE))) == ["table"] else []
+    return sorted([*data_sets(pipeline), *own])
+
+
+def _chain(name: str, base: re.Pattern[str]) -> Iterator[str]:
+    """The text of a file of the configs, and of those that it builds on."""
+    text = (conf_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    yield text
+    for below in base.findall(text):
+        yield from _chain(below if "/" in below else f"{name.rpartition('/')[0]}/{below}", base)
+
+
+def _notes(texts: Sequence[str], prefix: str) -> dict[str, str]:
+    """Keys with their comments; where a file builds on another one, its own comment counts if it has one."""
+    notes: dict[str, str] = {}
+    for text in reversed(texts):
+        notes |= {key: note or notes.get(key, "") for key, note in _keys(text, prefix)}
+    return notes
 
 
 def _keys(text: str, prefix: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Where things lie: the configs (in a checkout or a wheel), the pipelines they describe, the data root."""
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -27,6 +28,14 @@ def pipelines() -> list[str]:
     pages = sorted(folder.glob("*/*.yaml"))
     marked = [page for page in pages if page.read_text(encoding="utf-8").startswith(_PIPELINE_MARK)]
     return [page.relative_to(folder).with_suffix("").as_posix() for page in marked]
+
+
+def data_sets(pipeline: str) -> list[str]:
+    """Names of the data files that a pipeline can read: those whose source is a function of its own package."""
+    page = (conf_folder() / f"{pipeline}.yaml").read_text(encoding="utf-8")
+    package = re.findall(r"^_target_: (\S+)", page, re.MULTILINE)[0].rsplit(".", 2)[0]
+    files = sorted((conf_folder() / "data").glob("*.yaml"))
+    return [file.stem for file in files if f"_target_: {package}." in file.read_text(encoding="utf-8")]
 
 
 def data_root() -> Path:

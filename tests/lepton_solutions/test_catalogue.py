@@ -39,3 +39,14 @@ def test_a_set_that_a_package_ships_is_found_there(monkeypatch, tmp_path: Path):
 def test_a_set_that_is_not_here_is_listed_with_how_to_get_it(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("LEPTON_DATA", str(tmp_path))
     assert line_of("gmsc")[1].strip() == f"not here: get {GMSC.file} from {GMSC.home}"
+
+
+def test_a_pipeline_lists_the_sets_that_it_can_read_and_no_others():
+    blocks = {block.splitlines()[0]: block for block in catalogue().split("\n\n")}
+
+    def sets(pipeline: str) -> list[str]:
+        return [line.split()[0] for line in blocks[pipeline].splitlines() if line.startswith("  data=")]
+
+    assert sets("reference/mnist") == sets("reference/mnist_best") == ["data=mnist", "data=mnist_5k"]
+    assert sets("reference/linear_regression") == ["data=power_plant"]
+    assert sets("finance/credit") == ["data=german", "data=gmsc", "data=taiwan"]

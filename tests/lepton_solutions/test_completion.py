@@ -21,6 +21,22 @@ def test_every_key_of_the_schema_is_offered_with_its_comment():
 
 
 @pytest.mark.parametrize(
+    ("pipeline", "sets"),
+    [
+        ("reference/linear_regression", ["data=power_plant"]),
+        ("reference/mnist", ["data=mnist", "data=mnist_5k"]),
+        ("reference/mnist_best", ["data=mnist", "data=mnist_5k"]),
+    ],
+)
+def test_a_pipeline_is_offered_the_sets_that_it_reads_and_the_keys_that_it_has(pipeline: str, sets: list[str]):
+    assert [text for text, _ in overrides(pipeline, "data=")] == sets
+    offered = dict(overrides(pipeline, ""))
+    keys = {f"{key}=" for key in keys_of(schema_of(pipeline)) if key != "data.source"}
+    assert keys == set(offered) - {"data=", "fit="}
+    assert all(offered.values())
+
+
+@pytest.mark.parametrize(
     ("begun", "offered"),
     [
         ("fit.ep", ["fit.epochs="]),

@@ -1,0 +1,1 @@
+"""Linear regression, whose gradient and solution have a closed form. The run reads in `pipeline.py`."""
