@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from lepton_solutions import __version__
+from lepton_solutions.endings import is_first, one_voice
 from lepton_solutions.errors import UserError, did_you_mean
 
 
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `lepton`."""
     out = sys.stdout
     try:
-        code = lepton.main(args=arguments, prog_name="lepton", standalone_mode=False)
+        with one_voice():
+            code = lepton.main(args=arguments, prog_name="lepton", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
     except click.ClickException as error:
@@ -28,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"error: {error}", err=True)
         code = 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped; the same command goes on from the last finished stage", err=True)
+        if is_first():
+            click.echo("stopped; the same command goes on from the last finished stage", err=True)
         code = 130
     except SystemExit as leaving:  # click's way out when the reader of our output went away, as `| head` does
         code = leaving.code if sys.stdout is out else 0
@@ -93,9 +96,11 @@ def run(pipeline: str, overrides: tuple[str, ...], multirun: bool, quiet: bool, 
     from lepton_solutions.progress import Progress
     from lepton_solutions.reporting.headline import headline
 
-    progress = Progress(quiet=quiet)
+    progress = Progress(quiet=quiet or not is_first())
     for job in jobs:
-        click.echo(headline(execute(job, progress)))
+        folder = execute(job, progress)
+        if is_first():
+            click.echo(headline(folder))
 
 
 @lepton.command(name="list")

@@ -10,20 +10,26 @@ import json
 import logging
 import shlex
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from filelock import FileLock, Timeout
 
-from lepton_solutions import __version__
+from lepton_solutions import __version__, endings, launch
 from lepton_solutions.config import Job
 from lepton_solutions.errors import UserError
+from lepton_solutions.files import write_json, write_text
 from lepton_solutions.progress import Progress
+
+if TYPE_CHECKING:
+    from lepton_solutions.training.processes import Processes
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,7 @@ class Stage:
 
     work(run, out, progress): reads from the folder `run`, writes what `writes` names into `out`. reads: names in the
     run folder. depends: what else decides the result, such as config values; anything whose `repr` says it all.
+    together: it trains, so that where a run has several processes all do it. Every other stage is the first one's.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Stage:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     depends: tuple[object, ...] = ()
+    together: bool = False
 
     def fingerprint(self, run: Path) -> str:
         """Changes when the config, an input file or the package's version does."""
@@ -59,14 +67,19 @@ class Stage:
 
 def execute(job: Job, progress: Progress) -> Path:
     """Do a job in its run folder; the folder. Raises UserError for a mistake in the config, the data or the folder."""
-    stages = job.build(job.settings)
-    assert isinstance(stages, list)
+    stages = stages_of(job)
+    settings, team = launch.fit_of(job.settings), team_of(job)
+    if team is not None and team.rank > 0:
+        return follow(stages, team)
     with claim(job, is_done=lambda run: is_done(stages, run)) as run:
         progress.attach(run / LOG)
         log.info("lepton %s: %s in %s", __version__, job.pipeline, run)
         write_text(run / COMMAND, f"lepton run {shlex.join([job.pipeline, *job.overrides])}\n")
         try:
-            run_stages(stages, run, progress)
+            if team is None and settings is not None and settings.devices > 1 and not is_done(stages, run):
+                launch.start(run, settings, quiet=progress.quiet)
+            else:
+                run_stages(stages, run, progress, team)
         except UserError:
             progress.detach()
             if not any(file.name not in _OF_EVERY_RUN for file in run.iterdir()):
@@ -77,8 +90,42 @@ def execute(job: Job, progress: Progress) -> Path:
     return run
 
 
-def run_stages(stages: Sequence[Stage], run: Path, progress: Progress) -> None:
-    """Do what is not done yet, in order."""
+def stages_of(job: Job) -> list[Stage]:
+    """In order."""
+    stages = job.build(job.settings)
+    assert isinstance(stages, list)
+    return stages
+
+
+def team_of(job: Job) -> "Processes | None":
+    """The processes that were started together with this one; None where it is alone."""
+    world, settings = endings.world(), launch.fit_of(job.settings)
+    if world == 1:
+        return None
+    if settings is not None and settings.devices not in (1, world):
+        raise UserError(
+            f"fit.devices={settings.devices}: but {world} processes were started",
+            hint="leave fit.devices out: what starts the processes decides",
+        )
+    from lepton_solutions.training.processes import processes
+
+    return processes("cpu" if settings is None else settings.device)
+
+
+def follow(stages: Sequence[Stage], team: "Processes") -> Path:
+    """Do what the first process asks for, until it asks for no more; the run folder. Says nothing, leaves nothing."""
+    progress, run = Progress(quiet=True), Path()
+    while True:
+        asked = team.agree(lambda: (-1, ""))
+        run = Path(asked[1])
+        if asked[0] < 0:
+            return run
+        with tempfile.TemporaryDirectory(prefix="lepton-") as out:
+            stages[asked[0]].work(run, Path(out), progress)
+
+
+def run_stages(stages: Sequence[Stage], run: Path, progress: Progress, team: "Processes | None" = None) -> None:
+    """Do what is not done yet, in order. team: whose first process this is; the others do their part."""
     ledger: dict[str, dict[str, object]] = _read_json(run / LEDGER).get("stages", {})
     for number, stage in enumerate(stages, 1):
         before = stage.fingerprint(run)
@@ -92,7 +139,7 @@ def run_stages(stages: Sequence[Stage], run: Path, progress: Progress) -> None:
         out.mkdir()
         start = time.perf_counter()
         try:
-            with progress.stage(stage.name, number, len(stages)):
+            with progress.stage(stage.name, number, len(stages)), _called(team, stage, (number - 1, str(run))):
                 stage.work(run, out, progress)
             for name in stage.writes:
                 _move(out / name, run / name)
@@ -101,6 +148,20 @@ def run_stages(stages: Sequence[Stage], run: Path, progress: Progress) -> None:
         ledger[stage.name] = {"fingerprint": before, "seconds": round(time.perf_counter() - start, 3)}
         write_json(run / LEDGER, {"stages": ledger, "finished": False})
     write_json(run / LEDGER, {"stages": ledger, "finished": True})
+    if team is not None:
+        team.agree(lambda: (-1, str(run)))
+
+
+def _called(team: "Processes | None", stage: Stage, order: tuple[int, str]) -> AbstractContextManager:
+    """Call the other processes to a stage that is done together; into any other they do not come."""
+    if team is None:
+        return nullcontext()
+    from lepton_solutions.training.processes import apart
+
+    if not stage.together:
+        return apart()
+    team.agree(lambda: order)
+    return nullcontext()
 
 
 def is_done(stages: Sequence[Stage], run: Path) -> bool:
@@ -200,18 +261,6 @@ def _take_free(
         lock.acquire(timeout=0)
         return run, lock
     raise UserError(f"{home}: no free name for a run folder left")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a whole JSON file or nothing; numbers that are not finite are defects and raise ValueError."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def _move(made: Path, final: Path) -> None:

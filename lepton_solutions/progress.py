@@ -22,6 +22,7 @@ class Progress:
     """Where a run tells how far it is. `with progress.stage(...)`, and inside it `progress.update(share, text)`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self._console = Console(stderr=True, quiet=quiet)
         self._live = self._console.is_terminal and not quiet
         self._bar: Bar | None = None

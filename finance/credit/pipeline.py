@@ -38,6 +38,7 @@ def stages(settings: Credit) -> list[Stage]:
             reads=prepared,
             writes=learned,
             depends=learning,
+            together=True,
         ),
         Stage(
             "evaluate",
