@@ -30,6 +30,8 @@ from lepton_solutions.reporting.plots import history_figure
 from lepton_solutions.reporting.run import RunMetrics, read_record
 from lepton_solutions.training.history import read_history
 
+WHOLE = 70_000  # digits of MNIST
+
 
 def report(run: Path, out: Path) -> None:
     """`report.html`, from what the stages before have written."""
@@ -42,7 +44,7 @@ def report(run: Path, out: Path) -> None:
         title="Handwritten digits",
         subtitle=f"{data['source']}; reference case",
         verdict=f"Of {found['images']:,} test images the network reads {100 * ours.value:.2f} % as what they show.",
-        opening=[KeyFigures(key_figures(metrics, found))],
+        opening=[*few(data), KeyFigures(key_figures(metrics, found))],
         sections=[
             model_section(metrics, found, data["source"]),
             training_section(run, found, data["source"]),
@@ -55,6 +57,14 @@ def report(run: Path, out: Path) -> None:
         "brackets or small print are 95 % intervals.",
     )
     write_text(out / "report.html", render(page))
+
+
+def few(data: dict[str, Any]) -> list[Block]:
+    """A warning where a part of MNIST stands in for all of it."""
+    if data["rows"] >= WHOLE:
+        return []
+    text = f"These are {data['source']}: figures of this page do not compare with those of all {WHOLE:,}."
+    return [Notice("warning", text)]
 
 
 def percent(interval: Interval) -> Estimate:
@@ -110,8 +120,8 @@ def training_section(run: Path, found: dict[str, Any], source: str) -> Section:
         facts, rows = found["learned"][name], read_history(run / folder / f"{name}.csv")
         figure = history_figure(
             rows,
-            title=f"{LABELS[name].split(',')[0]}: validation loss {facts['validation']['loss']:.4f} after "
-            f"{facts['kept_epoch']} epochs",
+            title=f"{LABELS[name].split(',')[0]}: validation loss {facts['validation']['loss']:.4f} "
+            f"in epoch {facts['kept_epoch']}",
             metric="validation_loss",
             chosen=facts["kept_epoch"],
         )
@@ -122,11 +132,11 @@ def training_section(run: Path, found: dict[str, Any], source: str) -> Section:
                 f"{facts['learning_rate']:g}; {source}. {_stopped(facts)}",
             )
         )
-    lead = "Early stopping looks at validation images only."
+    lead = "Validation images judge every epoch, test images none."
     if "finetuned" in found["learned"]:
         lead += (
             " Fine-tuning gives the trained trunk a new head, fits that head alone, then trains both together at a "
-            "tenth of the rate, on training images: whoever tunes on the test set reports how well the model knows "
+            "low rate, on training images: whoever tunes on the test set reports how well the model knows "
             "images it was shown, and nobody learns how it reads new ones."
         )
     return Section("Training", [Pictures(pictures)], lead)
@@ -170,12 +180,6 @@ def mistake_section(found: dict[str, Any], source: str) -> Section:
 
 def data_section(data: dict[str, Any], audit: list[dict[str, Any]]) -> Section:
     blocks: list[Block] = [Notice(finding["level"], finding["message"]) for finding in audit]
-    if data["rows"] <= 5_000:
-        blocks.append(
-            Notice(
-                "warning", f"These are {data['source']}: figures of this page do not compare with those of all 70,000."
-            )
-        )
     rows = [
         (f"{part.capitalize()}", f"{sum(counts):,}", *(f"{n:,}" for n in counts))
         for part, counts in data["parts"].items()
