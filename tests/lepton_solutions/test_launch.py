@@ -63,7 +63,7 @@ def test_a_multirun_with_two_processes_does_its_jobs_in_turn(toys: Path, lepton:
 
 
 def test_a_killed_process_ends_the_run_by_name_and_the_same_command_goes_on(toys: Path, lepton: Callable):
-    (toys / "trouble").write_text("kill 1 9")
+    (toys / "trouble").write_text("kill 1 10")  # after step 9 in both, so that the checkpoint of step 8 is whole
     answer = lepton(*TWO, "run.dir=killed")
     assert answer.code == 2
     assert answer.err.endswith(
@@ -137,7 +137,7 @@ def test_two_workers_of_a_ray_cluster_do_the_same(toys: Path, lepton: Callable):
         answer = lepton(*TWO, "fit.launcher=ray", "run.dir=wrong")
         assert answer.code == 2
         assert answer.err.endswith("error: process 2 of 2 (rank 1): as planned\n")
-        (toys / "trouble").write_text("kill 1 9")
+        (toys / "trouble").write_text("kill 1 10")
         answer = lepton(*TWO, "fit.launcher=ray", "run.dir=killed")
         assert answer.err.endswith(
             "error: process 2 of 2 (rank 1): died without a word\n\n"
