@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from lepton_solutions.errors import UserError, did_you_mean
 from lepton_solutions.places import conf_folder, pipelines
-from lepton_solutions.settings import Call, Settings
+from lepton_solutions.settings import Call, Fit, Settings
 
 LONGEST_NAME = 100  # letters of a folder name; file systems take 255 bytes
 _EXPECTED = {"tuple_type": "a list such as [a, b]", "too_short": "at least one entry"}
@@ -145,6 +145,21 @@ def keys_of(schema: type[BaseModel], prefix: str = "", *, mappings: bool = False
             yield from keys_of(inner, f"{prefix}{name}.", mappings=mappings)
         elif not mappings or get_origin(inner) is Mapping:
             yield f"{prefix}{field.alias or name}"
+
+
+def fit_settings(**asked: object) -> Fit:
+    """The training loop's defaults, conf/fit/loop.yaml, with these keys instead; for networks of one's own.
+
+    Raises UserError for an unknown key or a value out of range.
+
+    >>> fit_settings(epochs=5, optimiser="sgd").learning_rate
+    0.001
+    """
+    values = yaml.safe_load((conf_folder() / "fit" / "loop.yaml").read_text(encoding="utf-8"))
+    try:
+        return Fit.model_validate(values | asked)
+    except ValidationError as error:
+        raise _out_of_range(error, Fit) from error
 
 
 def schema_of(pipeline: str) -> type[Settings]:

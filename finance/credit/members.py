@@ -49,8 +49,13 @@ def fit_members(
     watch = None if progress is None else lambda share, text: progress.update(0.8 * share, f"mlp, {text}")
     fits: dict[Member, Callable[[], Model]] = {
         "mlp": lambda: fit_mlp(
-            *rows, columns=columns, shape=settings.model, settings=settings.fit, seed=seed,
-            judge=None if validation is None or progress is None else judge, folder=folder,
+            *rows,
+            columns=columns,
+            shape=settings.model,
+            settings=settings.fit,
+            seed=seed,
+            judge=None if validation is None or progress is None else judge,
+            folder=folder,
             watch=watch or (lambda share, text: None),
         ),
         "lightgbm": lambda: fit_boosting(*rows, columns=columns, seed=seed, validation=judged),

@@ -19,6 +19,7 @@ from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json, write_text
 from lepton_solutions.pipeline import COMMAND, seconds
 from lepton_solutions.progress import Progress
+from lepton_solutions.training.plan import PLAN
 
 PIPELINE = "finance/credit"
 
@@ -115,6 +116,7 @@ def _summary(
             **{name: variant(name, label) for name, label in LABELS.items()},
         },
         "decision": evaluation["decision"],
+        "plan": json.loads((run / "training" / "mlp" / PLAN).read_text(encoding="utf-8")),
         "audit": {"failed": False, "findings": json.loads((run / "audit.json").read_text(encoding="utf-8"))},
         "seconds": seconds(run),
         "environment": environment(),

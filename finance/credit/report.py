@@ -17,7 +17,6 @@ from lepton_solutions.files import write_text
 from lepton_solutions.reporting.page import (
     Block,
     Cell,
-    Code,
     Estimate,
     Facts,
     KeyFigure,
@@ -32,7 +31,8 @@ from lepton_solutions.reporting.page import (
     picture,
     render,
 )
-from lepton_solutions.reporting.run import DataCard, RunMetrics, Variant, read_record
+from lepton_solutions.reporting.run import DataCard, RunMetrics, read_record
+from lepton_solutions.reporting.sections import making_section, training_figures, training_section, weight_of
 
 METRICS = {
     "auc": "AUC",
@@ -72,6 +72,7 @@ def credit_report(run: Path) -> str:
         scorecard_section(learned, data),
         data_section(metrics, data, found),
         parity_section(metrics),
+        training_section(run / "training"),
         making_section(metrics),
     ]
     failed = metrics.audit is not None and metrics.audit.failed
@@ -93,7 +94,9 @@ def report(run: Path, out: Path) -> None:
     write_text(out / "report.html", credit_report(run))
     (out / "figures").mkdir()
     metrics = read_record(run / "metrics.json", RunMetrics)
-    for name, figure in credit_figures(metrics, read_record(run / "evaluation.json", Evaluation)).items():
+    figures = credit_figures(metrics, read_record(run / "evaluation.json", Evaluation))
+    courses = {f"training_{name}": figure for name, figure in training_figures(run / "training").items()}
+    for name, figure in (figures | courses).items():
         figure.savefig(out / "figures" / f"{name}.png", dpi=150)
 
 
@@ -139,7 +142,7 @@ def model_section(metrics: RunMetrics, found: Evaluation, figures: Mapping[str, 
     models = metrics.models()
     measured = {key: name for key, name in METRICS.items() if any(key in variant.test for variant in models.values())}
     rows: list[tuple[Cell, ...]] = [
-        (metrics.label(name), *(estimate(variant.test.get(key)) for key in measured), *_weight_of(variant))
+        (metrics.label(name), *(estimate(variant.test.get(key)) for key in measured), *weight_of(variant))
         for name, variant in models.items()
     ]
     baseline = metrics.baseline_of(models)
@@ -283,25 +286,6 @@ def parity_section(metrics: RunMetrics) -> Section:
     head = ("Rows", "Count", "Largest difference", "Flipped decisions")
     tables = [Table(head, rows, "By kind of rows", tall=len(rows) > 12)] if rows else []
     return Section("Released model", [*tables] or [Text("Parity by kind of rows was not recorded.")], lead)
-
-
-def making_section(metrics: RunMetrics) -> Section:
-    blocks: list[Block] = [Code(metrics.command)] if metrics.command else []
-    if metrics.seconds:
-        rows = [(stage, f"{spent:.1f}") for stage, spent in metrics.seconds.items()]
-        rows.append(("together", f"{sum(metrics.seconds.values()):.1f}"))
-        blocks.append(Table(("Stage", "Seconds"), rows, "Time taken"))
-    facts = [("Seed", str(metrics.seed))] if metrics.seed is not None else []
-    facts += [(name, str(value)) for name, value in metrics.environment.items()]
-    if facts:
-        blocks.append(Facts(facts))
-    lead = "This command, on these versions, gives these figures." if metrics.command else ""
-    return Section("How to reproduce it", blocks, lead)
-
-
-def _weight_of(variant: Variant) -> tuple[str, str]:
-    size = "–" if variant.size_bytes is None else f"{variant.size_bytes / 1000:,.0f}"
-    return size, "–" if variant.latency_ms is None else f"{variant.latency_ms.p50:.2f}"
 
 
 def _pictures(figures: Mapping[str, Figure], *names: str) -> Sequence[Pictures]:

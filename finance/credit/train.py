@@ -31,7 +31,9 @@ def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     """All models on the train part, calibrated on the calibration part; the baseline chosen on the validation part."""
     prepared = Prepared.read(run)
     parts = {part: prepared.sample(part) for part in (TRAIN, VALIDATION, CALIBRATION)}
-    models = fit_members(settings, prepared.columns, parts[TRAIN], parts[VALIDATION], progress=progress, folder=run / "training" / "mlp")
+    models = fit_members(
+        settings, prepared.columns, parts[TRAIN], parts[VALIDATION], progress=progress, folder=run / "training" / "mlp"
+    )
     for name, model in models.items():
         model.save(out / "models" / name)
     models[OURS] = combination = combine({name: models[name] for name in settings.combine}, parts[VALIDATION])

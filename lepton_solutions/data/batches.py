@@ -51,7 +51,7 @@ class Batches(Protocol):
         """
 
     def sample(self, batch_size: int) -> Batch:
-        """The first rows in the order of the source; draws nothing."""
+        """The first rows in the order of the source, augmented as any batch; leaves the random states alone."""
 
     def to(self, device: torch.device | str) -> Batches:
         """The same set, with its batches on that device."""
@@ -105,7 +105,7 @@ class Resident:
 
     def sample(self, batch_size: int) -> Batch:
         rows = torch.arange(min(batch_size, self.rows), device=self.target.device)
-        return self._at(rows, len(rows))
+        return augmented_alike(self._at(rows, len(rows)), self._augment)
 
     def to(self, device: torch.device | str) -> Resident:
         moved = Resident(
@@ -137,6 +137,15 @@ class Resident:
             rows,
             size,
         )
+
+
+def augmented_alike(batch: Batch, augment: Callable[[Batch], Batch] | None) -> Batch:
+    """The batch augmented by the same draws every time, of which nobody else notices anything."""
+    if augment is None:
+        return batch
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return augment(batch)
 
 
 class Classes:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lepton_solutions.data.batches import Batch, Part, bounds, check_classes
+from lepton_solutions.data.batches import Batch, Part, augmented_alike, bounds, check_classes
 from lepton_solutions.data.blocks import Block, Frequencies, Job, read_ahead, read_block
 from lepton_solutions.data.memory import available_memory
 from lepton_solutions.data.readers import Piece, Reader
@@ -79,7 +79,7 @@ class Stream:
 
     def sample(self, batch_size: int) -> Batch:
         count = min(batch_size, self.rows)
-        return self._ready(Block(self.reader.read(0, count), np.arange(count)))
+        return augmented_alike(self._ready(Block(self.reader.read(0, count), np.arange(count))), self._augment)
 
     def to(self, device: torch.device | str) -> Stream:
         moved = object.__new__(Stream)

@@ -13,15 +13,20 @@ from lepton_solutions.tasks import Task
 from lepton_solutions.training.loggers import check_logger
 
 # Keys that do not change what is learned, so that a resumed run may change them.
-_FREE = {"logger", "checkpoint_steps", "checkpoint_minutes", "workers", "launcher", "memory_gb", "seconds"}
+_FREE = {"devices", "logger", "checkpoint_steps", "checkpoint_minutes", "workers", "launcher", "memory_gb", "seconds"}
 
 
-def check(batches: Batches, task: Task, settings: Fit, *, imputes: bool, judged: bool) -> None:
+def check(batches: Batches, task: Task, settings: Fit, *, imputes: bool, judged: bool, world: int) -> None:
     """Raises UserError for a batch larger than the data, impossible targets or inputs, patience without a judge."""
     assert settings.batch_size is not None
     if settings.batch_size > batches.rows:
         raise UserError(
             f"fit.batch_size: found {settings.batch_size}, expected at most the {batches.rows} rows of the train part"
+        )
+    smallest = batches.rows // batches.steps(settings.batch_size)
+    if smallest < world:
+        raise UserError(
+            f"fit.batch_size: batches of {smallest} rows, expected at least one for each of {world} processes"
         )
     if settings.patience is not None and not judged:
         raise UserError("fit.patience: stops early by validation rows, and there are none", hint="fit.patience=null")
@@ -55,7 +60,7 @@ def need(network: nn.Module, batches: Batches) -> str:
 
 
 def identity(
-    network: nn.Module, task: Task, settings: Fit, *, rows: int, sample: Batch, seed: int
+    network: nn.Module, task: Task, settings: Fit, *, rows: int, kind: str, sample: Batch, seed: int, world: int
 ) -> dict[str, object]:
     """What makes a training the one that was interrupted, as flat names and values in the order of telling."""
     digest = hashlib.sha256()
@@ -68,5 +73,7 @@ def identity(
         **{f"fit.{key}": value for key, value in kept.items()},
         **{f"network.{name}": list(tensor.shape) for name, tensor in network.state_dict().items()},
         "rows": rows,
+        "processes": world,
+        "batches": kind,  # kept in memory and streamed rows come in another order
         "data": digest.hexdigest()[:16],  # of the first rows
     }

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from lepton_solutions.data.batches import Batch, Batches, Resident
 from lepton_solutions.settings import Fit
 from lepton_solutions.tasks import Task
+from lepton_solutions.training.allocator import keep_freed_memory
 from lepton_solutions.training.averages import average_for
 from lepton_solutions.training.checks import check, check_batch, identity, need
 from lepton_solutions.training.history import History, memory_mb
@@ -78,11 +79,13 @@ def fit(
     Raises UserError for a batch larger than the data, targets the task cannot have, inputs that are not finite, a
     device that is absent, a checkpoint of another training, and a loss that stays infinite.
     """
+    keep_freed_memory()
+    team = processes(settings.device)
+    settings = settings.model_copy(update={"devices": team.world})  # the user's own torchrun decides
     assert settings.epochs is not None and settings.batch_size is not None
-    team = processes()
     batches = batches.to(team.device or device_for(settings.device))
     network.to(team.device or device_for(settings.device))
-    check(batches, task, settings, imputes=imputes, judged=judge is not None)
+    check(batches, task, settings, imputes=imputes, judged=judge is not None, world=team.world)
     leave = undecayed or default_undecayed(network)
 
     def make_step(own: nn.Module, plan: Plan, **more: Any) -> Step:
@@ -93,7 +96,16 @@ def fit(
         torch.manual_seed(seed + team.rank)
         sample = batches.sample(settings.batch_size)
         steps = settings.epochs * batches.steps(settings.batch_size)
-        who = identity(network, task, settings, rows=batches.rows, sample=sample, seed=seed)
+        who = identity(
+            network,
+            task,
+            settings,
+            rows=batches.rows,
+            kind=type(batches).__name__,
+            sample=sample,
+            seed=seed,
+            world=team.world,
+        )
         plan = team.agree(lambda: choose(network, sample, make_step, settings, who, steps=steps, folder=folder))
         log.info("plan: %s; %s", plan, need(network, batches))
         whole, unsynchronised = team.wrap(laid_out(network, plan))
@@ -217,22 +229,26 @@ class _Training:
         state, settings = self.state, self.settings
         if not self.pending:
             return
+        now = time.perf_counter()
+        # What the clock says is the first process's to decide; it travels with the losses.
+        due = (settings.seconds is not None and now - self.clock >= settings.seconds, self.keeper.is_due())
+        words = [float(word and self.team.rank == 0) * self.team.world for word in due]
         losses = torch.stack([loss for loss, _ in self.pending]).double()
-        values = (self.team.total(losses) / self.team.world).tolist()
+        told = self.team.total(torch.cat([losses, losses.new_tensor(words)])) / self.team.world
+        *values, time_is_up, write = told.tolist()
         if not all(map(math.isfinite, values)):
             raise LossNotFinite
         state.loss_sum += sum(value * size for value, (_, size) in zip(values, self.pending, strict=True))
         state.loss_rows += sum(size for _, size in self.pending)
         self.pending.clear()
         state.parts = self.step.parts
-        now = time.perf_counter()
         state.seconds = now - self.clock
-        if self.team.agree(lambda: settings.seconds is not None and state.seconds >= settings.seconds):
+        if time_is_up:
             state.stopped = "seconds"
         if self.keeper.is_old():
             self.keeper.keep()
             self._tell({})
-        if self.team.agree(self.keeper.is_due):
+        if write:
             self.keeper.write()
         self.watch(state.step / self.steps, self._words())
 

@@ -82,10 +82,10 @@ def test_an_unknown_key_is_answered_with_the_nearest(sign: str):
     assert str(refusal(f"{sign}fit.epoch=3")) == "unknown key `fit.epoch`: did you mean `fit.epochs`?"
 
 
-def test_a_key_like_none_is_answered_with_all_keys():
+def test_a_key_like_none_is_answered_with_the_first_forty():
     message = str(refusal("+zzzzzz=1"))
     assert message.startswith("unknown key `zzzzzz`: known: `seed`, `run.dir`")
-    assert message.endswith("`decision.review`")
+    assert message.count("`") == 2 * 41 and message.endswith("more")
 
 
 @pytest.mark.parametrize("key", ["hydra.run.dir", "hydra/launcher", "_target_"])

@@ -31,6 +31,7 @@ def stages(settings: LinearRegression) -> list[Stage]:
             lambda run, out, progress: train(settings, run, out, progress),
             reads=("train.parquet",),
             writes=("trained",),
+            together=True,
             depends=(settings.seed, settings.fit),
         ),
         Stage(

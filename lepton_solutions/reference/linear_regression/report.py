@@ -9,7 +9,7 @@ from typing import Any
 from lepton_solutions.files import write_text
 from lepton_solutions.reference.figures import prediction_figure
 from lepton_solutions.reference.linear_regression.train import GRADIENT_TOLERANCE, WEIGHT_TOLERANCE
-from lepton_solutions.reference.pages import drawn, making_section, parity_section, weight_of
+from lepton_solutions.reference.pages import parity_section
 from lepton_solutions.reporting.page import (
     Block,
     Estimate,
@@ -25,6 +25,7 @@ from lepton_solutions.reporting.page import (
 )
 from lepton_solutions.reporting.plots import history_figure
 from lepton_solutions.reporting.run import RunMetrics, read_record
+from lepton_solutions.reporting.sections import drawn, making_section, weight_of
 from lepton_solutions.training.history import read_history
 
 POINTS = {"before": "all weights 0, before the training", "after": "the weights after the training"}

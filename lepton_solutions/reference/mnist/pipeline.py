@@ -36,6 +36,7 @@ def stages(settings: Mnist) -> list[Stage]:
             lambda run, out, progress: train(settings, run, out, progress),
             reads=shown,
             writes=("trained",),
+            together=True,
             depends=(*learning, settings.hidden),
         ),
         Stage(
@@ -43,6 +44,7 @@ def stages(settings: Mnist) -> list[Stage]:
             lambda run, out, progress: finetune(settings, run, out, progress),
             reads=(*shown, "trained"),
             writes=("finetuned",),
+            together=True,
             depends=(*learning, settings.finetune),
         ),
         Stage(

@@ -11,7 +11,7 @@ from lepton_solutions.metrics import Interval
 from lepton_solutions.reference.figures import mistakes_figure
 from lepton_solutions.reference.mnist.release import LABELS
 from lepton_solutions.reference.mnist.train import FINE_TUNED, TRAINED
-from lepton_solutions.reference.pages import drawn, making_section, parity_section, weight_of
+from lepton_solutions.reference.pages import parity_section
 from lepton_solutions.reporting.page import (
     Block,
     Estimate,
@@ -28,6 +28,7 @@ from lepton_solutions.reporting.page import (
 )
 from lepton_solutions.reporting.plots import history_figure
 from lepton_solutions.reporting.run import RunMetrics, read_record
+from lepton_solutions.reporting.sections import drawn, making_section, weight_of
 from lepton_solutions.training.history import read_history
 
 WHOLE = 70_000  # digits of MNIST

@@ -1,4 +1,4 @@
-"""Trains a small network with everything that has a state, and kills itself at its n-th step (0: never).
+"""Trains a small network with everything that has a state, and kills itself at the n-th batch it makes (0: never).
 
 python killed.py FOLDER "adamw ema one_cycle" N
 """
@@ -30,7 +30,7 @@ done = 0
 
 
 def jitter(batch: Batch) -> Batch:
-    """Augmentation, which draws from the global random state; and the end of this process at its step `last`."""
+    """Augmentation, which draws from the global random state; and the end of this process at its batch `last`."""
     global done
     done += 1
     if done == last:

@@ -47,7 +47,6 @@ def weights(own: nn.Module) -> np.ndarray:
 def gradient(plan: plans.Plan, dropout: float) -> tuple[float, np.ndarray]:
     """Loss and gradient of the first step under a plan."""
     from lepton_solutions.training.optimise import default_undecayed, optimiser_for
-
     from lepton_solutions.training.step import Step
 
     # Masks are drawn in the order of memory, which another layout changes.
