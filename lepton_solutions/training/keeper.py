@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,9 @@ class Keeper:
         found = None if self.folder is None else checkpoint.newest(self.folder / CHECKPOINTS, self.identity)
         if found is not None:
             restore(self.state, found, rank=self.team.rank)
+        elif self.folder is not None and self.team.rank == 0:
+            # Those of a training that is through, with more steps, would count as newer than this one's.
+            shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
         self.copy = self._capture()
         return found is not None
 

@@ -1,12 +1,13 @@
 """What holds of every group of config keys."""
 
 import pytest
+from fit_settings import fit_settings
 from pydantic import ValidationError
 
 from lepton_solutions.errors import UserError
 from lepton_solutions.settings import Call, Fit, Run
 
-FIT = {"epochs": 3, "batch_size": None, "learning_rate": 0.02, "weight_decay": 0.3, "label_smoothing": 0.05}
+FIT = fit_settings().model_dump()
 
 
 def test_settings_cannot_be_changed():
@@ -24,7 +25,7 @@ def test_a_key_that_is_not_declared_is_refused():
     [
         ("epochs", [None, 1, 100_000], [0, 100_001]),
         ("batch_size", [None, 1], [0]),
-        ("learning_rate", [1e-9, 1], [0, 1.01]),
+        ("learning_rate", [1e-9, 10], [0, 10.1]),
         ("weight_decay", [0, 10], [-0.1, 10.1]),
         ("label_smoothing", [0, 0.49], [-0.1, 0.5]),
     ],

@@ -56,7 +56,7 @@ def made_up() -> dict[Cell, dict]:
             records[cell] = {"epochs": epochs, "rows": 100, "peak_mb": 1, "what": ""}
             records[cell] |= {
                 "plan": {"chosen": {"device": "cpu"}, "seconds": 7.0},
-                "versions": dict(keras="3", tensorflow="2"),
+                "versions": {"keras": "3", "tensorflow": "2"},
             }
         elif cell.task == "growth":
             records[cell] = {"small": [1.0], "large": [9.5]}

@@ -188,6 +188,15 @@ def test_the_history_holds_every_epoch_with_its_figures(tmp_path: Path):
     assert all(float(row["gradient_norm"]) > 0 and float(row["rows_per_second"]) > 0 for row in rows)
 
 
+def test_a_finished_training_gives_way_to_another_in_the_same_folder(tmp_path: Path):
+    train(small(), epochs=5, folder=tmp_path)
+    first = small()
+    train(first, epochs=2, folder=tmp_path)
+    again = small(seed=1)
+    outcome = train(again, epochs=2, folder=tmp_path)  # found finished: its weights, and no further step
+    assert outcome.steps == 14 and (weights(first) == weights(again)).all()
+
+
 # -- not finite ------------------------------------------------------------------------------------------------------
 
 

@@ -31,9 +31,9 @@ def uninterrupted(recipe: str, tmp_path_factory: pytest.TempPathFactory) -> dict
     return load_file(folder / "weights.safetensors")
 
 
-@pytest.mark.parametrize("steps", [CHANCE.integers(1, 32, 3).tolist()], ids=str)
+@pytest.mark.parametrize("steps", [CHANCE.integers(3, 40, 2).tolist()], ids=str)
 def test_it_ends_with_the_same_weights(recipe: str, uninterrupted: dict, steps: list[int], tmp_path: Path):
-    for step in steps:  # of each process, which goes on from its last checkpoint; 96 are the whole
+    for step in steps:  # batches of each process, which goes on from its last checkpoint; 96 are the whole
         assert run(tmp_path, recipe, str(step)) == -9
     assert run(tmp_path, recipe, "0") == 0
     found = load_file(tmp_path / "weights.safetensors")
@@ -42,8 +42,10 @@ def test_it_ends_with_the_same_weights(recipe: str, uninterrupted: dict, steps: 
         assert torch.equal(found[name], tensor), name
 
 
-def test_a_finished_training_is_not_done_again(recipe: str, uninterrupted: dict, tmp_path: Path):
+def test_a_finished_training_is_not_done_again(tmp_path: Path):
+    recipe = "adamw ema one_cycle"
     assert run(tmp_path, recipe, "0") == 0
+    first = load_file(tmp_path / "weights.safetensors")
     (tmp_path / "weights.safetensors").unlink()
     assert run(tmp_path, recipe, "3") == 0  # a kill at the first step would befall a second training
-    assert torch.equal(load_file(tmp_path / "weights.safetensors")["0.weight"], uninterrupted["0.weight"])
+    assert torch.equal(load_file(tmp_path / "weights.safetensors")["0.weight"], first["0.weight"])

@@ -30,38 +30,38 @@ CASES: dict[str, dict] = {
     "accumulated": {"accumulate": 2, "average": "ema", "average_decay": 0.9},
     "state": {"mixup": 0.2, "checkpoint_steps": 7, "average": "ema", "average_decay": 0.9, "epochs": 2},
 }
-folder, last = Path(sys.argv[1]), int(sys.argv[2])
-digits = load_digits()
-x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
 taken = 0
 
 
-def count(batch: Batch) -> Batch:
-    global taken
-    taken += 1
-    if taken == last and os.environ.get("RANK") == "1":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return batch
+def main(folder: Path, last: int, cases: list[str]) -> None:
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+
+    def count(batch: Batch) -> Batch:
+        global taken
+        taken += 1
+        if taken == last and os.environ.get("RANK") == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch
+
+    for case in cases:
+        torch.manual_seed(0)
+        dropout = nn.Dropout(0.2) if case == "state" else nn.Identity()
+        network = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), dropout, nn.Linear(32, 10))
+        weight = 0.5 + (y % 2).float() if case == "weighted" else None
+        fit(
+            network,
+            tasks.multiclass(10),
+            Resident((x,), y, weight, augment=count),
+            fit_settings(**{"epochs": 3, "batch_size": 128, "device": "cpu", **CASES[case]}),
+            seed=1,
+            generator=torch.Generator().manual_seed(2),
+            judge=lambda network: {"loss": nn.functional.cross_entropy(network(x), y).item()},
+            folder=folder / case,
+        )
+        if processes("cpu").rank == 0:
+            save_file(network.state_dict(), folder / f"{case}.safetensors")
 
 
-def judge(network: nn.Module) -> dict[str, float]:
-    return {"loss": nn.functional.cross_entropy(network(x), y).item()}
-
-
-for case in sys.argv[3:]:
-    torch.manual_seed(0)
-    dropout = nn.Dropout(0.2) if case == "state" else nn.Identity()
-    network = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), dropout, nn.Linear(32, 10))
-    weight = 0.5 + (y % 2).float() if case == "weighted" else None
-    fit(
-        network,
-        tasks.multiclass(10),
-        Resident((x,), y, weight, augment=count),
-        fit_settings(**{"epochs": 3, "batch_size": 128, "device": "cpu", **CASES[case]}),
-        seed=1,
-        generator=torch.Generator().manual_seed(2),
-        judge=judge,
-        folder=folder / case,
-    )
-    if processes("cpu").rank == 0:
-        save_file(network.state_dict(), folder / f"{case}.safetensors")
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
