@@ -36,7 +36,9 @@ PLAN = "plan.json"
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 SHARE, AT_MOST_SHARE, SECONDS = 0.05, 0.1, 10.0  # of the run; up to ten seconds, but never over a tenth of it
 COMPILING, COMPILING_A_LAYER = 6.0, 1.2  # seconds that torch.compile takes on two cores, and for each layer
+UNROLLED = 15  # layers that a recurrent one counts for: the compiler unrolls its steps
 WORTH = 0.95  # of the step of fp32 eager, or what is nearest: less is not worth another way to compute
+HOPELESS = 3.0  # times the step of fp32 eager
 WARM_UPS, LEAST = 2, 5  # untimed and timed steps of a candidate
 
 
@@ -154,7 +156,9 @@ def _try_all(
             reason = f"not tried: takes about {needs:.1f} s, of a run of {run:.0f} s {max(left, 0):.1f} s are left"
             tried.append(Candidate(plan, None, None, 0.0, reason))
             return
-        tried.append(_try(network, batch, make_step, plan, reference, seconds=min(0.5, left / 8)))
+        tried.append(
+            _try(network, batch, make_step, plan, reference, seconds=min(0.5, left / 8), rival_ms=first.step_ms)
+        )
 
     precisions: list[Literal["fp32", "bf16"]] = ["fp32", "bf16"] if settings.precision is None else [settings.precision]
     has_space = any(isinstance(module, (nn.Conv2d, nn.Conv3d)) for module in network.modules())
@@ -166,7 +170,8 @@ def _try_all(
         if plan != plain:
             attempt(plan, (WARM_UPS + LEAST) * (first.step_ms or 0.0) / 1000)
     can_graph = _why_no_graph(plain.device, settings) is None
-    layers = sum(1 for module in network.modules() if not list(module.children()) and list(module.parameters()))
+    leaves = [module for module in network.modules() if not list(module.children()) and list(module.parameters())]
+    layers = sum(UNROLLED if isinstance(module, nn.RNNBase) else 1 for module in leaves)
     needs = COMPILING + COMPILING_A_LAYER * layers
     for found in _fastest_by_precision(tried):
         if can_graph:
@@ -212,8 +217,12 @@ def _try(
     reference: tuple[Tensor, list[Tensor]] | None,
     *,
     seconds: float,
+    rival_ms: float | None = None,
 ) -> Candidate:
-    """Compare and time one plan on a copy of the network, at learning rate 0."""
+    """Compare and time one plan on a copy of the network, at learning rate 0.
+
+    seconds: of timing, at least. rival_ms: step of a plan that this one has to beat, so as not to time the hopeless.
+    """
     start = time.perf_counter()
 
     def result(step_ms: float | None, difference: float | None, dropped: str | None = None) -> Candidate:
@@ -234,11 +243,13 @@ def _try(
                 step(batch, 0.0)
                 _synchronise(plan)
                 took.append(time.perf_counter() - before)
+                if rival_ms is not None and 1000 * took[-1] > HOPELESS * rival_ms:
+                    break
     except UserError:
         raise  # of the batch or the network, whatever the plan
     except Exception as error:
         return result(None, None, f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}")
-    timed = sorted(took[WARM_UPS:])
+    timed = sorted(took[WARM_UPS:] or took)
     return result(1000 * timed[len(timed) // 2], difference)
 
 
