@@ -15,6 +15,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,8 +144,9 @@ def _nth(bench: Bench, cell: Cell) -> int:
 
 
 def _measure_apart(measure: Callable[[str, str, int], dict[str, object]], cell: Cell) -> dict[str, object]:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (measure, cell))
+    # Not a Pool: its processes may not start any of their own, as streaming does.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, measure, cell).result()
 
 
 def _measured(measure: Callable[[str, str, int], dict[str, object]], cell: Cell) -> dict[str, object]:

@@ -48,7 +48,7 @@ PNEUMONIA, ADRENAL = (
 WINDOW, CAP = 30, 125  # cycles: of a window, and the remaining life that is learned at most (Heimes 2008)
 # The 14 of the 21 sensors that change in FD001, counted from 1 (Zheng et al. 2017).
 SENSORS = (2, 3, 4, 7, 8, 9, 11, 12, 13, 14, 15, 17, 20, 21)
-IMAGES, VOLUMES = 512, 512  # rows that are trained on, so that an epoch takes seconds
+IMAGES, VOLUMES = 256, 256  # rows that are trained on, so that an epoch takes seconds
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -157,11 +158,13 @@ def _table(place: Path) -> int:
     groups = size // (4 * (COLUMNS + 1) * GROUP)
     for number in range(10):
         schema = pa.schema([(name, pa.float32()) for name in (*names, "target")])
-        with pq.ParquetWriter(
-            place / f"part-{number}.parquet", schema, compression="none", use_dictionary=False
-        ) as file:
+        part = place / f"part-{number}.parquet"
+        with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as file:
             for _ in range(groups // 10):
                 values = generator.standard_normal((COLUMNS + 1, GROUP), dtype=np.float32)
                 file.write_table(pa.table(list(values), schema=schema), row_group_size=GROUP)
+        with part.open("rb") as written:  # else a part would be read from memory
+            os.fsync(written.fileno())
+            os.posix_fadvise(written.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     (place / ".ready").touch()
     return sum(file.stat().st_size for file in place.glob("*.parquet"))
