@@ -46,6 +46,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 # -- two processes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_multirun_with_two_processes_does_its_jobs_in_turn(toys: Path, lepton: Callable, monkeypatch):
     answer = lepton(*TWO, "run.dir=two", "seed=0,1", "-m")
     runs = [toys / "two" / f"seed={seed}" for seed in (0, 1)]
@@ -86,6 +87,7 @@ def test_a_mistake_that_all_processes_meet_is_told_once(toys: Path, lepton: Call
     assert answer.err.count("as planned") == 1 and answer.err.endswith("error: as planned\n")
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all_processes(toys: Path, lepton: Callable):
     (toys / "trouble").write_text("interrupt 0 9")
     answer = lepton(*TWO, "run.dir=a")
