@@ -59,6 +59,8 @@ Training on the CPU, all cores. Intervals are Student's, over seeds or over the 
   and is not counted. Keras has an environment of its own. Lightning and MONAI load in the same process, Lightning
   also with two workers. `{PLANNED}` is an epoch after the plan of a training of ten minutes was made, and
   `planning_seconds` what that took.
+- `fit` keeps the memory that a step frees in its process (`training/allocator.py`), which the other loops do not: that
+  is most of its lead over the loop by hand on `lstm` and `cnn3d`, and can be had by any loop.
 - `growth`: an epoch of `mlp` with ten times the rows, in epochs with its own rows.
 - `stream`: rows a second of training from a Parquet table on the disk and from a part of it in memory, each twice for
   {scaling.TIMED:.0f} seconds; memory is that of all processes together, pages that two map counted twice.
