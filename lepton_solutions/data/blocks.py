@@ -112,7 +112,8 @@ def read_ahead(reader: Reader, jobs: list[Job], frequencies: Frequencies | None,
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
     except BrokenProcessPool as error:
-        if any((child.exitcode or 0) > 0 for child in children):  # below 0: ended by a signal
+        # Below 0: ended by a signal; 255: the fork server lost sight of it, which a child that cannot start never is.
+        if any(0 < (child.exitcode or 0) < 255 for child in children):
             raise UserError(
                 "a process that reads the training data could not start; its own message stands above",
                 hint='put what a script does under `if __name__ == "__main__":`, or set fit.workers=0',
