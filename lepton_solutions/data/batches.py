@@ -139,6 +139,14 @@ class Resident:
         )
 
 
+def cut(batch: Batch, rows: slice) -> Batch:
+    """Some rows of a batch, as views; `size` stays that of the whole batch."""
+    inputs, target, weight, numbers, size = batch
+    return Batch(
+        tuple(x[rows] for x in inputs), target[rows], None if weight is None else weight[rows], numbers[rows], size
+    )
+
+
 def augmented_alike(batch: Batch, augment: Callable[[Batch], Batch] | None) -> Batch:
     """The batch augmented by the same draws every time, of which nobody else notices anything."""
     if augment is None:

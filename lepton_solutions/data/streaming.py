@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lepton_solutions.data.batches import Batch, Part, augmented_alike, bounds, check_classes
+from lepton_solutions.data.batches import Batch, Part, augmented_alike, bounds, check_classes, cut
 from lepton_solutions.data.blocks import Block, Frequencies, Job, read_ahead, read_block
 from lepton_solutions.data.memory import available_memory
 from lepton_solutions.data.readers import Piece, Reader
@@ -121,13 +121,13 @@ class Stream:
                 while missing:
                     if at == block.size:
                         block, at = self._ready(next(blocks)), 0
-                    pieces.append(_cut(block, slice(at, at + missing)))
+                    pieces.append(cut(block, slice(at, at + missing)))
                     at += len(pieces[-1].rows)
                     missing -= len(pieces[-1].rows)
                 batch = pieces[0] if len(pieces) == 1 else _joined(pieces)
                 batch = batch._replace(size=stop - start)
                 if part != (0, 1):
-                    batch = _cut(batch, slice(part[0], None, part[1]))
+                    batch = cut(batch, slice(part[0], None, part[1]))
                 yield batch if self._augment is None else self._augment(batch)
 
     def _ready(self, block: Block) -> Batch:
@@ -170,13 +170,6 @@ def tensors(piece: Piece) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
     """Inputs, target and weight as tensors on the same memory."""
     weight = None if piece.weight is None else torch.from_numpy(piece.weight)
     return tuple(torch.from_numpy(x) for x in piece.inputs), torch.from_numpy(piece.target), weight
-
-
-def _cut(batch: Batch, rows: slice) -> Batch:
-    inputs, target, weight, numbers, size = batch
-    return Batch(
-        tuple(x[rows] for x in inputs), target[rows], None if weight is None else weight[rows], numbers[rows], size
-    )
 
 
 def _joined(pieces: list[Batch]) -> Batch:

@@ -13,7 +13,7 @@ from lepton_solutions.tasks import Task
 from lepton_solutions.training.loggers import check_logger
 
 # Keys that do not change what is learned, so that a resumed run may change them.
-_FREE = {"devices", "logger", "checkpoint_steps", "checkpoint_minutes", "workers", "launcher", "memory_gb", "seconds"}
+_FREE = {"devices", "logger", "checkpoint_steps", "checkpoint_minutes", "workers", "launcher", "memory_gb"}
 
 
 def check(batches: Batches, task: Task, settings: Fit, *, imputes: bool, judged: bool, world: int) -> None:

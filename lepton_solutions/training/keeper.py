@@ -43,10 +43,10 @@ class Keeper:
         found = None if self.folder is None else checkpoint.newest(self.folder / CHECKPOINTS, self.identity)
         if found is not None:
             restore(self.state, found, rank=self.team.rank)
-        elif self.folder is not None and self.team.rank == 0:
+        self.copy = self._capture()  # for which the processes wait for each other: all have looked at the files
+        if found is None and self.folder is not None and self.team.rank == 0:
             # Those of a training that is through, with more steps, would count as newer than this one's.
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
-        self.copy = self._capture()
         return found is not None
 
     def is_old(self) -> bool:
@@ -54,11 +54,15 @@ class Keeper:
         return self.state.step - self.copy.facts["step"] >= COPIED
 
     def keep(self) -> None:
-        """Copy the state. Raises LossNotFinite where a weight is not: the copy before stays the one to go back to."""
+        """Copy the state. Raises LossNotFinite as `check` does: the copy before stays the one to go back to."""
+        self.check()
+        self.copy = self._capture()
+
+    def check(self) -> None:
+        """Raises LossNotFinite where a weight is not: the gradient of a finite loss need not be finite."""
         norms = torch._foreach_norm([p.detach() for p in self.state.network.parameters()])
         if not bool(torch.stack(norms).isfinite().all()):
             raise LossNotFinite
-        self.copy = self._capture()
 
     def go_back(self) -> bool:
         """To the last good state, with a lower learning rate; False when it was lowered often enough."""
@@ -85,9 +89,13 @@ class Keeper:
         return waited >= max(60 * self.settings.checkpoint_minutes, self.writing / WRITING)
 
     def write(self) -> None:
-        """Write a checkpoint; every process takes part, since each has random states of its own."""
+        """Write a checkpoint; every process takes part, since each has random states of its own.
+
+        Raises LossNotFinite as `check` does: a training could not go on from such a file.
+        """
         if self.folder is None:
             return
+        self.check()
         start = time.perf_counter()
         now = self._capture()
         facts = {**now.facts, "identity": dict(self.identity), "done": self.state.stopped is not None}

@@ -255,6 +255,7 @@ class _Training:
     def _end_epoch(self) -> None:
         """Judge the epoch, note it, and decide whether it was the last."""
         state, settings = self.state, self.settings
+        self.keeper.check()
         if self.judge is not None:
             state.metrics = self.team.agree(self._judged)
             self._compare(next(iter(state.metrics.values())))

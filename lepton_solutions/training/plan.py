@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -109,9 +110,11 @@ def choose(
     start = time.perf_counter()
     if settings.plan == "auto":
         tried = list(_try_all(network, batch, make_step, plain, settings, steps))
-        usable = [candidate for candidate in tried if candidate.dropped is None and candidate.step_ms is not None]
-        fastest = min(usable, key=lambda candidate: candidate.step_ms or 0.0)
-        chosen = fastest.plan if (fastest.step_ms or 0.0) < WORTH * (tried[0].step_ms or 0.0) else plain
+        took = {each.plan: each.step_ms for each in tried if each.dropped is None and each.step_ms is not None}
+        if not took:
+            raise UserError(f"fit.plan=auto: {plain}: {tried[0].dropped}", hint="fit.plan=eager takes it as it is")
+        fastest = min(took, key=took.__getitem__)
+        chosen = plain if took[fastest] > WORTH * took.get(plain, math.inf) else fastest
     else:
         tried, chosen = [], replace(plain, execution=settings.plan)
         reason = _why_no_graph(device, settings)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from lepton_solutions.data.batches import Batch
+from lepton_solutions.data.batches import Batch, bounds, cut
 from lepton_solutions.errors import UserError
 from lepton_solutions.settings import Fit
 from lepton_solutions.tasks import Task
@@ -64,14 +64,7 @@ class Step:
                 group["lr"] = rate
         if self._plan.graphed:
             return self._replay(batch)
-        while True:
-            try:
-                loss = self.gradients(batch)
-                break
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _is_memory(error):
-                    raise
-                self._halve(len(batch.rows))
+        loss = self.gradients(batch)
         self.optimiser.step()
         return loss
 
@@ -80,24 +73,32 @@ class Step:
         self._graphs.clear()
 
     def gradients(self, batch: Batch) -> Tensor:
-        """Leaves the (clipped) gradients of a batch in the parameters; its loss, detached."""
+        """Leaves the (clipped) gradients of a batch in the parameters; its loss, detached.
+
+        Raises UserError where memory does not even hold a single row.
+        """
+        while True:
+            try:
+                pieces = [batch] if self.parts == 1 else _pieces(batch, self.parts)
+                return self._backward(map(self._terms, pieces), len(pieces))
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_memory(error):
+                    raise
+                self._halve(len(batch.rows))
+
+    def _backward(self, pieces: Iterable[tuple], count: int) -> Tensor:
+        """Gradients of the sum of so many pieces' losses; that sum. pieces: the arguments of the loss of each."""
         for parameter in self.parameters:  # a tenth of the time that `zero_grad` takes
             parameter.grad = None
-        if self.parts == 1:
-            loss = self._loss(*self._terms(batch))
-            loss.backward()
-            total = loss.detach()
-        else:
-            pieces = _pieces(batch, self.parts)
-            total = torch.zeros((), device=batch.target.device)
-            for number, piece in enumerate(pieces, 1):
-                with self._unsynchronised() if number < len(pieces) else nullcontext():
-                    loss = self._loss(*self._terms(piece))
-                    loss.backward()
-                total += loss.detach()
+        losses = []
+        for number, piece in enumerate(pieces, 1):
+            with self._unsynchronised() if number < count else nullcontext():
+                loss = self._loss(*piece)
+                loss.backward()
+            losses.append(loss.detach())
         if self._clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self._clip)
-        return total
+        return losses[0] if count == 1 else torch.stack(losses).sum()
 
     def _terms(self, batch: Batch) -> tuple:
         """Arguments of the loss: inputs, target, weight, the rows of the mean, and with mixup what was blended in.
@@ -139,7 +140,8 @@ class Step:
         return losses.mean() if rows == len(losses) else losses.sum() / rows
 
     def _halve(self, rows: int) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self.parts >= rows:
@@ -188,28 +190,15 @@ class Step:
 
     def _update(self, terms: tuple) -> Tensor:
         """Loss, gradients and update of a whole batch, as a graph holds them."""
-        for parameter in self.parameters:
-            parameter.grad = None
-        loss = self._loss(*terms)
-        loss.backward()
-        if self._clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self._clip)
+        loss = self._backward([terms], 1)
         self.optimiser.step()
-        return loss.detach()
+        return loss
 
 
 def _pieces(batch: Batch, parts: int) -> list[Batch]:
-    cuts = torch.arange(len(batch.rows)).tensor_split(min(parts, len(batch.rows)))
-    return [
-        Batch(
-            tuple(x[c[0] : c[-1] + 1] for x in batch.inputs),
-            batch.target[c[0] : c[-1] + 1],
-            None if batch.weight is None else batch.weight[c[0] : c[-1] + 1],
-            batch.rows[c[0] : c[-1] + 1],
-            batch.size,
-        )
-        for c in cuts
-    ]
+    rows = len(batch.rows)
+    parts = min(parts, rows)
+    return [cut(batch, slice(*bounds(rows, parts, part))) for part in range(parts)]
 
 
 def _tensors(terms: tuple) -> list[Tensor]:

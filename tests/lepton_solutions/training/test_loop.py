@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fit_settings import fit_settings
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lepton_solutions import tasks
@@ -124,10 +125,11 @@ class Greedy(nn.Module):
         return self.inner(x)
 
 
-def test_out_of_memory_splits_the_batch_and_says_so(said: list[str]):
+@pytest.mark.parametrize("plan", ["eager", "auto"])
+def test_out_of_memory_splits_the_batch_and_says_so(said: list[str], plan: str):
     plain, greedy = small().double(), Greedy(small().double(), 15)
     for network in (plain, greedy):
-        train(network, x=ROWS.double(), batch_size=50)
+        train(network, x=ROWS.double(), batch_size=50, plan=plan, precision="fp32")
     np.testing.assert_allclose(weights(plain), weights(greedy), rtol=1e-9)
     assert [line for line in said if "in 2 parts" in line] and [line for line in said if "in 4 parts" in line]
 
@@ -255,6 +257,29 @@ def test_a_gradient_that_is_not_finite_is_found_though_the_loss_is():
     x[3, 2] = 0
     with pytest.raises(UserError, match=r"the gradient of `0.scale` is not finite, because of row 3 "):
         train(nn.Sequential(Root(), small()), x=x)
+
+
+class LateRoot(nn.Module):
+    """A square root whose slope is infinite in the last step of the training, and in no forward pass."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.inner, self.scale = small(), nn.Parameter(torch.ones(()))
+        self.last, self.calls = last, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        bad = (self.scale * (0.0 if self.calls == self.last else 1.0)).sqrt() - (self.calls != self.last) * 1.0
+        return self.inner(x) + bad
+
+
+def test_a_gradient_that_is_not_finite_in_the_last_step_spoils_nothing(tmp_path: Path, said: list[str]):
+    network = LateRoot(35)
+    outcome = train(network, folder=tmp_path, checkpoint_steps=35)
+    assert outcome.steps == 35 and np.isfinite(weights(network)).all()
+    assert [line for line in said if "with 0.1 of the learning rate" in line]
+    for file in (tmp_path / "checkpoints").iterdir():
+        assert all(bool(tensor.isfinite().all()) for tensor in load_file(file).values() if tensor.is_floating_point())
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------

@@ -156,7 +156,16 @@ def test_a_resumed_run_keeps_the_plan_it_began_with_and_another_training_does_no
     assert train(network(), plan="auto", folder=tmp_path, batch_size=32).plan == plans.Plan("cpu")
 
 
-def test_the_network_comes_back_in_its_own_layout():
-    own = network()
-    train(own, plan="auto")
-    assert all(p.is_contiguous() for p in own.parameters())
+def test_the_network_comes_back_in_its_own_layout(monkeypatch):
+    own, seen = network(), []
+    plan = plans.Plan("cpu", layout="channels_last")
+    monkeypatch.setattr("lepton_solutions.training.loop.choose", lambda *words, **more: plan)
+    own[0].register_forward_hook(lambda module, inputs, output: seen.append(module.weight.stride()))
+    assert train(own).plan == plan
+    assert own[0].weight.stride() == network()[0].weight.stride() != seen[0]
+
+
+def test_a_precision_that_is_asked_for_and_does_not_agree_is_refused(monkeypatch):
+    monkeypatch.setitem(plans.TOLERANCE, "bf16", 1e-9)
+    with pytest.raises(UserError, match=re.escape("fit.plan=auto: eager, bf16, on cpu: differs from fp32 eager by")):
+        train(network(), plan="auto", precision="bf16")
