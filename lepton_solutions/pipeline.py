@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from lepton_solutions import __version__, endings, launch
 from lepton_solutions.config import Job
+from lepton_solutions.environment import environment
 from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json, write_text
 from lepton_solutions.progress import Progress
@@ -181,6 +182,16 @@ def seconds(run: Path) -> dict[str, float]:
     return {name: entry["seconds"] for name, entry in _read_json(run / LEDGER).get("stages", {}).items()}
 
 
+def about(run: Path) -> dict[str, object]:
+    """What `metrics.json` of any pipeline says of its run: whose it is, the command, seconds a stage, the machine."""
+    return {
+        "pipeline": pipeline_of(run),
+        "command": (run / COMMAND).read_text(encoding="utf-8").strip(),
+        "seconds": seconds(run),
+        "environment": environment(),
+    }
+
+
 @contextmanager
 def claim(job: Job, *, is_done: Callable[[Path], bool] = lambda run: False) -> Iterator[Path]:
     """The run folder of a job, held by this process alone while the block runs.
@@ -212,7 +223,7 @@ def _take_named(run: Path, pipeline: str) -> tuple[Path, FileLock]:
     if run.exists() and not run.is_dir():
         raise UserError(f"run.dir={run}: is a file, expected a folder")
     if run.is_dir() and any(run.iterdir()):
-        found = _pipeline_of(run)
+        found = pipeline_of(run)
         if found is None and ((run / CONFIG).exists() or not (run / LOCK).exists()):
             raise UserError(
                 f"run.dir={run}: holds other files and no run", hint="name an empty folder or one of `lepton run`"
@@ -282,7 +293,7 @@ def _read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _pipeline_of(run: Path) -> str | None:
+def pipeline_of(run: Path) -> str | None:
     """Whose run a folder holds; None where it holds none, though another program may keep a config.yaml there."""
     try:
         saved = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")) if (run / CONFIG).is_file() else None

@@ -1,6 +1,7 @@
 """The credit bundle, the proof that it decides as the trained model did, and the figures of the run."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,13 @@ from lepton_solutions import bundle
 from lepton_solutions.data.decision import Decision
 from lepton_solutions.data.prepare import Prepared
 from lepton_solutions.data.splits import TEST
-from lepton_solutions.deploy.parity import TOLERANCE, check_parity, latency_ms
+from lepton_solutions.deploy.parity import TOLERANCE, check_parity
 from lepton_solutions.deploy.predictor import Predictor
-from lepton_solutions.engines import ENGINE, Engine
-from lepton_solutions.environment import environment
+from lepton_solutions.engines import ENGINE, Engine, latency_ms
 from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json, write_text
-from lepton_solutions.pipeline import COMMAND, seconds
+from lepton_solutions.pipeline import about
 from lepton_solutions.progress import Progress
-from lepton_solutions.training.plan import PLAN
 
 PIPELINE = "finance/credit"
 
@@ -34,7 +33,8 @@ def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     decision = Decision.from_json(json.loads((run / "learned.json").read_text(encoding="utf-8"))["decisions"][OURS])
     graphs = {name: model.graph().SerializeToString() for name, model in models.items()}
     one = prepared.sample(TEST).rows.take(slice(0, 1))
-    latency = {name: latency_ms(Engine(graph, threads=1), one) for name, graph in graphs.items()}
+    engines = {name: Engine(graph, threads=1) for name, graph in graphs.items()}
+    latency = {name: latency_ms(partial(engine.logit, one.numeric, one.codes)) for name, engine in engines.items()}
     progress.update(0.4, "bundle")
 
     summary = _summary(settings, run, evaluation, latency)
@@ -89,10 +89,9 @@ def _summary(
     combined = " + ".join(LABELS[name] for name in members)
     ours, cost = test[OURS]["auc"], {policy["policy"]: policy for policy in evaluation["policies"]}
     return {
-        "pipeline": PIPELINE,
+        **about(run),
         "primary": "auc",
         "chosen": OURS,
-        "command": (run / COMMAND).read_text(encoding="utf-8").strip(),
         "seed": settings.seed,
         "headline": [
             {
@@ -116,10 +115,8 @@ def _summary(
             **{name: variant(name, label) for name, label in LABELS.items()},
         },
         "decision": evaluation["decision"],
-        "plan": json.loads((run / "training" / "mlp" / PLAN).read_text(encoding="utf-8")),
+        "plan": json.loads((run / "learned.json").read_text(encoding="utf-8"))["plan"],
         "audit": {"failed": False, "findings": json.loads((run / "audit.json").read_text(encoding="utf-8"))},
-        "seconds": seconds(run),
-        "environment": environment(),
     }
 
 

@@ -1,5 +1,6 @@
 """What the credit pipeline learns: rows made ready, models fitted and calibrated, the cut-off decided. No test rows."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.calibrate import platt
+from lepton_solutions.training.plan import PLAN
 
 
 def prepare_rows(settings: Credit, run: Path, out: Path) -> None:
@@ -50,6 +52,7 @@ def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
         "combine": list(combination.models),
         "validation": on_validation,
         "decisions": {name: decision.to_json() for name, decision in cutoffs.items()},
+        "plan": json.loads((run / "training" / "mlp" / PLAN).read_text(encoding="utf-8")),
         "scorecard": models["scorecard"].points_table(),
     }
     write_json(out / "learned.json", learned)

@@ -1,6 +1,5 @@
 """Does the exported model answer as the trained one? On real rows, and on the rows that exports tend to get wrong."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -56,13 +55,3 @@ def _compare(case: str, decision: Decision, trained: np.ndarray, exported: np.nd
         # A row nearer to the cut-off than the tolerance has no decision to flip.
         "flipped": int((flipped & (np.abs(before - decision.threshold) > TOLERANCE)).sum()),
     }
-
-
-def latency_ms(engine: Engine, row: Rows, *, calls: int = 300) -> dict[str, float]:
-    """Milliseconds of one row through the engine: median and 95th percentile over the calls."""
-    taken = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        engine.logit(row.numeric, row.codes)
-        taken.append((time.perf_counter() - start) * 1000)
-    return {"p50": round(float(np.median(taken)), 4), "p95": round(float(np.quantile(taken, 0.95)), 4)}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from lepton_solutions.data.batches import Batch
 from lepton_solutions.errors import UserError
@@ -49,7 +50,7 @@ def _first_layer(network: nn.Module, batch: Batch) -> str | None:
     found: list[str] = []
 
     def look(name: str, module: nn.Module, output: object) -> None:
-        values = [output] if isinstance(output, Tensor) else [v for v in _flat(output) if isinstance(v, Tensor)]
+        values = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
         if not found and any(v.is_floating_point() and not bool(v.isfinite().all()) for v in values):
             found.append(f"`{name}` ({type(module).__name__})")
 
@@ -65,10 +66,6 @@ def _first_layer(network: nn.Module, batch: Batch) -> str | None:
         for handle in handles:
             handle.remove()
     return found[0] if found else None
-
-
-def _flat(value: object) -> list[object]:
-    return [leaf for part in value for leaf in _flat(part)] if isinstance(value, tuple | list) else [value]
 
 
 def _rows(network: nn.Module, task: Task, batch: Batch, *, gradient: bool = False) -> str:

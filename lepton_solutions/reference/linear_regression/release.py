@@ -11,11 +11,10 @@ from pathlib import Path
 
 import torch
 
-from lepton_solutions.environment import environment
 from lepton_solutions.files import write_json
-from lepton_solutions.pipeline import COMMAND, seconds
+from lepton_solutions.pipeline import about
 from lepton_solutions.progress import Progress
-from lepton_solutions.reference.export import Exported, parity, pipeline_of, write_export
+from lepton_solutions.reference.export import Exported, parity, write_export
 from lepton_solutions.reference.linear_regression.settings import LinearRegression
 from lepton_solutions.reference.linear_regression.train import load_line, read
 
@@ -40,10 +39,9 @@ def export(settings: LinearRegression, run: Path, out: Path, progress: Progress)
     write_json(
         out / "metrics.json",
         {
-            "pipeline": pipeline_of(run),
+            **about(run),
             "primary": "rmse",
             "chosen": "trained",
-            "command": (run / COMMAND).read_text(encoding="utf-8").strip(),
             "seed": settings.seed,
             "headline": [
                 {
@@ -67,8 +65,6 @@ def export(settings: LinearRegression, run: Path, out: Path, progress: Progress)
             "audit": {"failed": False, "findings": []},
             "plan": {"trained": learned["plan"]},
             "parity": proof,
-            "seconds": seconds(run),
-            "environment": environment(),
             "data": data["source"],
         },
     )

@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 
-from lepton_solutions.environment import environment
 from lepton_solutions.files import write_json
-from lepton_solutions.pipeline import COMMAND, seconds
+from lepton_solutions.pipeline import about
 from lepton_solutions.progress import Progress
-from lepton_solutions.reference.export import Exported, parity, pipeline_of, write_export
+from lepton_solutions.reference.export import Exported, parity, write_export
 from lepton_solutions.reference.mnist import parts
 from lepton_solutions.reference.mnist.settings import Mnist
 from lepton_solutions.reference.mnist.sources import SIDE
@@ -46,10 +45,9 @@ def export(settings: Mnist, run: Path, out: Path, progress: Progress) -> None:
     write_json(
         out / "metrics.json",
         {
-            "pipeline": pipeline_of(run),
+            **about(run),
             "primary": "accuracy",
             "chosen": chosen,
-            "command": (run / COMMAND).read_text(encoding="utf-8").strip(),
             "seed": settings.seed,
             "data": data["source"],
             "headline": headline(found, data["source"]),
@@ -66,8 +64,6 @@ def export(settings: Mnist, run: Path, out: Path, progress: Progress) -> None:
             "audit": {"failed": False, "findings": audit},
             "plan": {name: facts["plan"] for name, facts in found["learned"].items()},
             "parity": proof,
-            "seconds": seconds(run),
-            "environment": environment(),
         },
     )
 

@@ -6,8 +6,8 @@ import pytest
 
 from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.data.decision import Decision
-from lepton_solutions.deploy.parity import TOLERANCE, check_parity, latency_ms
-from lepton_solutions.engines import Engine
+from lepton_solutions.deploy.parity import TOLERANCE, check_parity
+from lepton_solutions.engines import Engine, latency_ms
 from lepton_solutions.models.graphs import assemble
 
 COLUMNS = Columns((Column("x", "numeric"), Column("kind", "category", ("a", "b"))))
@@ -81,5 +81,6 @@ def test_a_row_on_the_cut_off_has_no_decision_to_flip():
 
 def test_latency_is_a_median_and_a_tail_in_that_order():
     row = COLUMNS.encode(ROWS.slice(0, 1))
-    found = latency_ms(engine(), row, calls=20)
+    ready = engine()
+    found = latency_ms(lambda: ready.logit(row.numeric, row.codes), calls=20)
     assert 0 < found["p50"] <= found["p95"]
