@@ -60,7 +60,7 @@ def need(network: nn.Module, batches: Batches) -> str:
 
 
 def identity(
-    network: nn.Module, task: Task, settings: Fit, *, rows: int, kind: str, sample: Batch, seed: int, world: int
+    network: nn.Module, task: Task, settings: Fit, batches: Batches, sample: Batch, *, seed: int, world: int
 ) -> dict[str, object]:
     """What makes a training the one that was interrupted, as flat names and values in the order of telling."""
     digest = hashlib.sha256()
@@ -72,8 +72,8 @@ def identity(
         "seed": seed,
         **{f"fit.{key}": value for key, value in kept.items()},
         **{f"network.{name}": list(tensor.shape) for name, tensor in network.state_dict().items()},
-        "rows": rows,
+        "rows": batches.rows,
         "processes": world,
-        "batches": kind,  # kept in memory and streamed rows come in another order
+        "batches": type(batches).__name__,  # kept in memory and streamed rows come in another order
         "data": digest.hexdigest()[:16],  # of the first rows
     }

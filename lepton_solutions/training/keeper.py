@@ -37,6 +37,7 @@ class Keeper:
     identity: Mapping[str, object]
     written: float = field(default_factory=time.perf_counter)  # when the last checkpoint was
     writing: float = 0.0  # seconds that it took
+    spent: float = 0.0  # seconds that all took
 
     def resume(self) -> bool:
         """Go on from the newest checkpoint, if there is one."""
@@ -103,6 +104,7 @@ class Keeper:
             checkpoint.write(self.folder / CHECKPOINTS, Checkpoint(now.tensors, facts))
         self.written = time.perf_counter()
         self.writing = self.written - start
+        self.spent += self.writing
 
     def _capture(self) -> Checkpoint:
         return capture(self.state, random=self.team.gather(random_state()))

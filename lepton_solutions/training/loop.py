@@ -26,7 +26,8 @@ from lepton_solutions.tasks import Task
 from lepton_solutions.training.allocator import keep_freed_memory
 from lepton_solutions.training.averages import average_for
 from lepton_solutions.training.checks import check, check_batch, identity, need
-from lepton_solutions.training.history import History, memory_mb
+from lepton_solutions.training.course import Course
+from lepton_solutions.training.history import History
 from lepton_solutions.training.keeper import Keeper
 from lepton_solutions.training.optimise import Plateau, default_undecayed, optimiser_for, rate_at
 from lepton_solutions.training.plan import Plan, choose, device_for, laid_out
@@ -42,12 +43,15 @@ LOOKS = 16  # steps between two looks at the losses: on a GPU a look waits for t
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended. metrics: the judge's, of the epoch whose weights the network now has."""
+    """How a training ended. checkpoint_seconds: that it took to write them. metrics: the judge's, of the epoch whose
+    weights the network now has.
+    """
 
     plan: Plan
     steps: int
     epochs: int
     seconds: float
+    checkpoint_seconds: float
     stopped: str  # epochs | patience | seconds
     epoch: int
     metrics: dict[str, float] = field(default_factory=dict)
@@ -82,9 +86,11 @@ def fit(
     keep_freed_memory()
     team = processes(settings.device)
     settings = settings.model_copy(update={"devices": team.world})  # the user's own torchrun decides
-    assert settings.epochs is not None and settings.batch_size is not None
-    batches = batches.to(team.device or device_for(settings.device))
-    network.to(team.device or device_for(settings.device))
+    epochs, batch_size = settings.epochs, settings.batch_size
+    assert epochs is not None and batch_size is not None
+    device = team.device or device_for(settings.device)
+    batches = batches.to(device)
+    network.to(device)
     check(batches, task, settings, imputes=imputes, judged=judge is not None, world=team.world)
     leave = undecayed or default_undecayed(network)
 
@@ -94,18 +100,9 @@ def fit(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed + team.rank)
-        sample = batches.sample(settings.batch_size)
-        steps = settings.epochs * batches.steps(settings.batch_size)
-        who = identity(
-            network,
-            task,
-            settings,
-            rows=batches.rows,
-            kind=type(batches).__name__,
-            sample=sample,
-            seed=seed,
-            world=team.world,
-        )
+        sample = batches.sample(batch_size)
+        steps = epochs * batches.steps(batch_size)
+        who = identity(network, task, settings, batches, sample, seed=seed, world=team.world)
         plan = team.agree(lambda: choose(network, sample, make_step, settings, who, steps=steps, folder=folder))
         log.info("plan: %s; %s", plan, need(network, batches))
         whole, unsynchronised = team.wrap(laid_out(network, plan))
@@ -121,8 +118,9 @@ def fit(
         )
         keeper = Keeper(state, settings, team, folder, who)
         training = _Training(
-            network, task, batches, settings, steps, step, team, state, keeper, judge, higher_is_better, imputes, watch
-        )
+            network, task, batches, settings, epochs, batch_size, steps, step, team, state, keeper, judge,
+            higher_is_better, imputes, watch,
+        )  # fmt: skip
         return training.run(plan)
 
 
@@ -134,6 +132,8 @@ class _Training:
     task: Task
     batches: Batches
     settings: Fit
+    epochs: int
+    batch_size: int
     steps: int  # of the whole training
     step: Step
     team: Processes
@@ -151,7 +151,7 @@ class _Training:
         if resumed and state.stopped is None:
             log.warning("going on from the checkpoint at step %d of %d", state.step, self.steps)
         self.step.parts, begun = state.parts, state.step
-        self.history = self._history(resumed)
+        self.course = self._course(resumed)
         self.clock = time.perf_counter() - state.seconds  # when this training would have begun, without the breaks
         self.network.train()
         try:
@@ -163,7 +163,7 @@ class _Training:
             if state.step > begun:
                 self.keeper.write()
         finally:
-            self.history.close()
+            self.course.history.close()
         if self.settings.patience is not None and state.best_weights:
             self.network.load_state_dict(state.best_weights)
             epoch, metrics = state.best_epoch, state.best_metrics
@@ -174,24 +174,28 @@ class _Training:
                     log.warning("fit.average_start was never reached: the last weights stand for their average")
                 state.average.give_to(self.network)
         laid_out(self.network.to("cpu").eval(), Plan("cpu"))
-        return Outcome(plan, state.step, state.epoch, state.seconds, state.stopped, epoch, metrics)
+        return Outcome(plan, state.step, state.epoch, state.seconds, self.keeper.spent, state.stopped, epoch, metrics)
 
-    def _history(self, resumed: bool) -> History:
-        self.told = (self.state.step, time.perf_counter())  # the last row
-        folder = self.keeper.folder if self.team.rank == 0 else None
-        resumed_at = self.state.step if resumed else None
-        return History(folder, logger=self.settings.logger, config=self.keeper.identity, resumed_at=resumed_at)
+    def _course(self, resumed: bool) -> Course:
+        """The history from here on; rows of steps that are not done any more go."""
+        history = History(
+            self.keeper.folder if self.team.rank == 0 else None,
+            logger=self.settings.logger,
+            config=self.keeper.identity,
+            resumed_at=self.state.step if resumed else None,
+        )
+        return Course(self.state, self.step, history, self.epochs, self.batches.steps(self.batch_size), self.batch_size)
 
     def _go_back(self) -> None:
         """To the last good state; when that has been tried often enough, say what is wrong."""
-        self.history.close()
+        self.course.history.close()
         self.pending.clear()
         restored = self.keeper.go_back()
         self.step.forget()
         if not restored:
             self._start_epoch()
             raise explain(self.network, self.task, self.step, self._batches(), number=self.state.step)
-        self.history = self._history(True)
+        self.course = self._course(True)
 
     def _epoch(self) -> None:
         """The epoch under way, to its end or to where the time is up."""
@@ -218,7 +222,7 @@ class _Training:
     def _batches(self) -> Iterator[tuple[Batch, float]]:
         """What is left of the epoch, each batch with its learning rate."""
         state, part = self.state, (self.team.rank, self.team.world)
-        for batch in self.batches.epoch(self.settings.batch_size or 1, state.generator, skip=state.position, part=part):
+        for batch in self.batches.epoch(self.batch_size, state.generator, skip=state.position, part=part):
             if not isinstance(self.batches, Resident):  # which was checked as a whole
                 check_batch(batch, self.task, imputes=self.imputes)
             factor = rate_at(self.settings, state.step / self.steps) * state.rate_scale
@@ -247,10 +251,10 @@ class _Training:
             state.stopped = "seconds"
         if self.keeper.is_old():
             self.keeper.keep()
-            self._tell({})
+            self.course.tell()
         if write:
             self.keeper.write()
-        self.watch(state.step / self.steps, self._words())
+        self.watch(state.step / self.steps, self.course.words())
 
     def _end_epoch(self) -> None:
         """Judge the epoch, note it, and decide whether it was the last."""
@@ -261,15 +265,15 @@ class _Training:
             self._compare(next(iter(state.metrics.values())))
         elif state.plateau is not None:
             state.plateau.step(state.loss_sum / max(state.loss_rows, 1))
-        self._tell(state.metrics)
+        self.course.tell(state.metrics)
         if state.stopped is None:  # else the time was up inside this epoch
             state.epoch, state.position, state.order = state.epoch + 1, 0, state.generator.get_state()
             state.loss_sum, state.loss_rows = 0.0, 0
-            if state.epoch == settings.epochs:
+            if state.epoch == self.epochs:
                 state.stopped = "epochs"
             elif settings.patience is not None and state.stale >= settings.patience:
                 state.stopped = "patience"
-        self.watch(state.step / self.steps, self._words())
+        self.watch(state.step / self.steps, self.course.words())
 
     def _judged(self) -> dict[str, float]:
         assert self.judge is not None
@@ -293,34 +297,3 @@ class _Training:
             state.stale += 1
         if state.plateau is not None:
             state.plateau.step(-sign * figure)
-
-    def _tell(self, metrics: Mapping[str, float]) -> None:
-        """A row of the history, on the steps since the last one."""
-        state, (step, at) = self.state, self.told
-        now = time.perf_counter()
-        if state.step == step:
-            return
-        took = (now - at) / (state.step - step)
-        norms = [p.grad.norm() for p in self.step.parameters if p.grad is not None]
-        self.history.write(
-            {
-                "step": state.step,
-                "epoch": state.epoch + state.position / self.batches.steps(self.settings.batch_size or 1),
-                "loss": state.loss_sum / max(state.loss_rows, 1),
-                "rate": self.step.rate,
-                "gradient_norm": float(torch.stack(norms).norm()) if norms else 0.0,
-                "step_ms": 1000 * took,
-                "rows_per_second": (self.settings.batch_size or 1) / took,
-                "memory_mb": memory_mb(self.step.parameters[0].device),
-                **{f"validation_{name}": value for name, value in metrics.items()},
-            }
-        )
-        self.told = (state.step, time.perf_counter())
-
-    def _words(self) -> str:
-        state = self.state
-        figures = [f"validation {name} {value:.4f}" for name, value in list(state.metrics.items())[:1]]
-        loss = [f"loss {state.loss_sum / state.loss_rows:.4f}"] if state.loss_rows else []
-        return ", ".join(
-            [f"epoch {min(state.epoch + 1, self.settings.epochs or 1)}/{self.settings.epochs}", *loss, *figures]
-        )

@@ -49,7 +49,7 @@ class State:
 
 _FACTS = (
     "parts", "step", "epoch", "position", "rate_scale", "lowered", "loss_sum", "loss_rows", "best", "best_epoch",
-    "best_metrics",     "stale", "seconds", "metrics", "stopped",
+    "best_metrics", "stale", "seconds", "metrics", "stopped",
 )  # fmt: skip
 
 
