@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from lepton_solutions.places import conf_folder, data_sets, pipelines
+from lepton_solutions.places import conf_folder, data_choices, pipelines
 
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+):(?P<rest>.*)$")
 _GROUP = re.compile(r"^ +- /(\w+): (\w+)", re.MULTILINE)
@@ -19,7 +19,7 @@ def overrides(pipeline: str | None, incomplete: str) -> list[tuple[str, str]]:
     groups = dict(pair for page in reversed(pages) for pair in _GROUP.findall(page))
     group, equals, start = incomplete.partition("=")
     if equals:
-        choices = _choices(pipeline, group, groups[group]) if group in groups else []
+        choices = _choices(pipeline, group) if group in groups else []
         return [(f"{group}={name}", "") for name in choices if name.startswith(start)]
     found = dict.fromkeys(groups, "choose a file") | _notes(pages, "")
     for group, choice in groups.items():
@@ -27,12 +27,11 @@ def overrides(pipeline: str | None, incomplete: str) -> list[tuple[str, str]]:
     return [(f"{key}=", note) for key, note in found.items() if key.startswith(incomplete)]
 
 
-def _choices(pipeline: str, group: str, default: str) -> list[str]:
-    """Files of a group; of the data sets those that the pipeline can read, where it reads tables a user's own too."""
-    if group != "data":
-        return sorted(file.stem for file in (conf_folder() / group).glob("*.yaml"))
-    own = ["own"] if _BASE.findall(next(_chain(f"data/{default}", _BASE))) == ["table"] else []
-    return sorted([*data_sets(pipeline), *own])
+def _choices(pipeline: str, group: str) -> list[str]:
+    """Files of a group; of the data sets those that the pipeline can read."""
+    if group == "data":
+        return data_choices(pipeline)
+    return sorted(file.stem for file in (conf_folder() / group).glob("*.yaml"))
 
 
 def _chain(name: str, base: re.Pattern[str]) -> Iterator[str]:

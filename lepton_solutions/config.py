@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from lepton_solutions.errors import UserError, did_you_mean
-from lepton_solutions.places import conf_folder, pipelines
+from lepton_solutions.places import conf_folder, data_choices, pipelines
 from lepton_solutions.settings import Call, Fit, Settings
 
 LONGEST_NAME = 100  # letters of a folder name; file systems take 255 bytes
@@ -92,9 +92,13 @@ def _key(override: str) -> str:
 def _read_job(pipeline: str, overrides: Sequence[str]) -> Job:
     keys = [_key(text) for text in overrides]
     schema = schema_of(pipeline)
-    for key in keys:
+    for key, text in zip(keys, overrides, strict=True):
         if key.split(".")[0] in {"hydra", "_target_"}:  # Hydra would take these without a word
             raise UserError(f"unknown key `{key}`: {did_you_mean(key, keys_of(schema), limit=40)}")
+        _, _, value = text.partition("=")
+        choices = data_choices(pipeline) if key == "data" and not value.startswith("{") else []
+        if choices and value not in choices:
+            raise UserError(f"unknown choice `{text}`: {did_you_mean(value, choices)}")
     # A file of the user's own has nothing to do with the data set that the pipeline's page names by default.
     own = ["data=own"] if "data.path" in keys and "data" not in keys else []
     try:

@@ -38,6 +38,13 @@ def data_sets(pipeline: str) -> list[str]:
     return [file.stem for file in files if f"_target_: {package}." in file.read_text(encoding="utf-8")]
 
 
+def data_choices(pipeline: str) -> list[str]:
+    """What `data=` may be: its data sets, and where those are tables also `own`, a file of the user's."""
+    sets = data_sets(pipeline)
+    texts = [(conf_folder() / "data" / f"{name}.yaml").read_text(encoding="utf-8") for name in sets]
+    return sorted([*sets, *(["own"] if any("defaults: [table" in text for text in texts) else [])])
+
+
 def data_root() -> Path:
     """Where data sets are looked for and kept: `LEPTON_DATA`, else the user's cache folder."""
     return Path(os.environ.get("LEPTON_DATA") or platformdirs.user_cache_dir("lepton", appauthor=False))

@@ -114,6 +114,12 @@ def test_an_unknown_choice_is_answered_with_the_nearest(override: str, message: 
     assert str(refusal(override)) == message
 
 
+def test_a_data_set_of_another_pipeline_is_no_choice():
+    with pytest.raises(UserError) as told:
+        read_jobs("reference/mnist", ["data=german"], multirun=False)
+    assert str(told.value) == "unknown choice `data=german`: known: `mnist`, `mnist_5k`"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
