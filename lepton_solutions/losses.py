@@ -60,6 +60,21 @@ def bce(output: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tens
     return _by_row(F.binary_cross_entropy_with_logits(output, _smooth(target, label_smoothing), reduction="none"))
 
 
+def bce_of_known(output: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """`bce` of several labels [b, labels], the mean over those that are known; NaN in the target is not. A row of which
+    nothing is known has loss 0, and teaches nothing.
+
+    >>> nan = float("nan")
+    >>> bce_of_known(torch.tensor([[0.0, 9.0], [9.0, 9.0]]), torch.tensor([[1.0, nan], [nan, nan]]))
+    tensor([0.6931, 0.0000])
+    """
+    output, target = _pair(output, target)
+    known = ~target.isnan()
+    target = _smooth(torch.where(known, target, 0.0), label_smoothing)
+    terms = F.binary_cross_entropy_with_logits(output, target, reduction="none") * known
+    return terms.sum(1) / known.sum(1).clamp(min=1)
+
+
 def focal(
     output: Tensor,
     target: Tensor,

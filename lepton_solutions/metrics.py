@@ -4,42 +4,27 @@
     Interval(value=0.79, low=0.72, high=0.86)
 
 Throughout: `target` [n] holds 0 or 1, `probability` [n] is that of a 1, `weight` [n] counts rows (None: one each) and
-`flagged` [n] is the decision that treats a row as a 1. Intervals are bootstraps over rows: a resample is a vector of
-row weights, so that one sort serves all of them, and equal generators give equal resamples of equally many rows.
-Above 20,000 rows fewer resamples are drawn (see `resamples`): time stays in seconds, and the ends of an interval
-then wander by a few hundredths of its width. A resample without both classes has no AUC and is left out.
+`flagged` [n] is the decision that treats a row as a 1. Intervals are bootstraps over rows (`resampling.py`). Above
+20,000 rows fewer resamples are drawn: time stays in seconds, and the ends of an interval then wander by a few
+hundredths of its width. A resample without both classes has no AUC and is left out.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lepton_solutions.errors import UserError
+from lepton_solutions.resampling import Array, Interval, interval, resample, resamples
 
-Array = NDArray[np.float64]
 NAMES = ("auc", "gini", "ks", "average_precision", "brier", "ece", "log_loss")
 BINS = 10  # of equal mass, for `ece`, `psi` and reliability diagrams
 # Absolute gaps: noise only ever adds to them, so a resample overstates its sample as the sample overstates the truth.
 # Their intervals are the reflected ones (basic bootstrap), which take that excess off instead of doubling it: of 95 %
 # they cover a true KS of .5 in 88 % (100 rows a class) and 93 % (500), percentile intervals in 77 and 87 %.
 BIASED = ("ks", "ece")
-_CHUNK = 1_000_000  # cells of one block of resamples: 8 MB, and about ten such blocks are alive at once
 _Z = NormalDist().inv_cdf(0.975)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with the ends of its 95 % interval; low <= value <= high."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def binary_metrics(
@@ -57,9 +42,9 @@ def binary_metrics(
     y, p, w = checked(target, probability, weight)
     measure = _measure(y, p, w)
     values = {name: float(found[0]) for name, found in measure(w[None]).items()}
-    blocks = [measure(block) for block in _resample(w, generator, resamples(len(y), replicates))]
+    blocks = [measure(block) for block in resample(w, generator, resamples(len(y), replicates))]
     drawn = {name: np.concatenate([block[name] for block in blocks]) for name in NAMES}
-    return {name: _interval(values[name], drawn[name], reflect=name in BIASED, top=1.0) for name in NAMES}
+    return {name: interval(values[name], drawn[name], reflect=name in BIASED, top=1.0) for name in NAMES}
 
 
 def metric_values(target: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None) -> dict[str, float]:
@@ -89,10 +74,10 @@ def auc_difference(
     y, p, w = checked(target, first, weight)
     _, q, _ = checked(target, second, weight)
     one, other = _measure(y, p, w), _measure(y, q, w)
-    blocks = _resample(w, generator, resamples(len(y), replicates))
+    blocks = resample(w, generator, resamples(len(y), replicates))
     drawn = [one(block)["auc"] - other(block)["auc"] for block in blocks]
     value = float((one(w[None])["auc"] - other(w[None])["auc"])[0])
-    return _interval(value, np.concatenate(drawn))
+    return interval(value, np.concatenate(drawn))
 
 
 def expected_cost(
@@ -166,21 +151,12 @@ def psi(
     before, after = finite("expected", expected), finite("actual", actual)
     v, w = weights_of(expected_weight, len(before)), weights_of(actual_weight, len(after))
     edges = mass_edges(before, v, BINS)
-    old, new = _indicators(before, edges), _indicators(after, edges)
+    old, new = indicators(before, edges), indicators(after, edges)
     count = resamples(max(len(before), len(after)), replicates)
-    drawn_old = np.concatenate([block @ old for block in _resample(v, generator, count)])
-    drawn_new = np.concatenate([block @ new for block in _resample(w, generator, count)])
+    drawn_old = np.concatenate([block @ old for block in resample(v, generator, count)])
+    drawn_new = np.concatenate([block @ new for block in resample(w, generator, count)])
     value = float(_stability(v[None] @ old, w[None] @ new)[0])
-    return _interval(value, _stability(drawn_old, drawn_new), reflect=True, top=np.inf)
-
-
-def resamples(rows: int, replicates: int) -> int:
-    """How many resamples are drawn: `replicates` up to 20,000 rows, above that as many as equal work allows, 200 or so.
-
-    >>> resamples(30_000, 1000)
-    666
-    """
-    return min(replicates, max(200, replicates * 20_000 // max(rows, 1)))
+    return interval(value, _stability(drawn_old, drawn_new), reflect=True, top=np.inf)
 
 
 def checked(target: ArrayLike, probability: ArrayLike, weight: ArrayLike | None) -> tuple[Array, Array, Array]:
@@ -256,28 +232,18 @@ def _checked_decision(target: ArrayLike, flagged: ArrayLike, weight: ArrayLike |
     return y, same_length("flagged", binary("flagged", flagged), len(y)), weights_of(weight, len(y))
 
 
-def _resample(weight: Array, generator: np.random.Generator, count: int) -> Iterator[Array]:
-    """`count` resamples as row weights, [k, n] a block: how often a row was drawn, times its own weight."""
-    n = len(weight)
-    size = max(1, _CHUNK // n)
-    for start in range(0, count, size):
-        k = min(size, count - start)
-        drawn = generator.integers(n, size=(k, n)) + n * np.arange(k)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=k * n).reshape(k, n) * weight
-
-
 def _measure(y: Array, p: Array, w: Array) -> Callable[[Array], dict[str, Array]]:
     """What turns row weights [k, n] into the metrics, each [k]; the sort, the bins and the losses are made once."""
     order = np.argsort(-p, kind="stable")
     ends = np.flatnonzero(np.diff(p[order], append=-1.0))  # the last row of each run of equal probabilities
     clipped = np.clip(p, np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)  # as scikit-learn
     row_loss = np.stack([(y - p) ** 2, -np.where(y == 1, np.log(clipped), np.log1p(-clipped))], axis=1)
-    row_gap = _indicators(p, mass_edges(p, w, BINS)) * (y - p)[:, None]
+    row_gap = indicators(p, mass_edges(p, w, BINS)) * (y - p)[:, None]
 
     def measure(weights: Array) -> dict[str, Array]:
         total = weights.sum(axis=1)
         brier, log_loss = ((weights @ row_loss) / total[:, None]).T
-        auc, ks, average_precision = _ranking(weights[:, order], y[order], ends)
+        auc, ks, average_precision = ranking(weights[:, order], y[order], ends)
         return {
             "auc": auc,
             "gini": 2 * auc - 1,
@@ -291,7 +257,7 @@ def _measure(y: Array, p: Array, w: Array) -> Callable[[Array], dict[str, Array]
     return measure
 
 
-def _ranking(weights: Array, y: Array, ends: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+def ranking(weights: Array, y: Array, ends: NDArray[np.intp]) -> tuple[Array, Array, Array]:
     """AUC, KS and average precision [k] of rows sorted by falling probability; NaN where a class has no weight."""
     hits = weights * y
     tp, fp = np.cumsum(hits, axis=1), np.cumsum(weights - hits, axis=1)
@@ -307,25 +273,17 @@ def _ranking(weights: Array, y: Array, ends: NDArray[np.intp]) -> tuple[Array, A
     return auc, ks, average_precision
 
 
-def _interval(value: float, drawn: Array, *, reflect: bool = False, top: float = np.inf) -> Interval:
-    """From resampled values: their 2.5 and 97.5 % quantiles, or those reflected at the value and kept in [0, top]."""
-    low, high = (float(end) for end in np.nanquantile(drawn, (0.025, 0.975)))
-    if reflect:
-        low, high = max(0.0, 2 * value - high), min(top, 2 * value - low)
-    return Interval(value, min(low, value), max(high, value))
-
-
 def _mean(values: Array, w: Array, generator: np.random.Generator, replicates: int) -> Interval:
-    blocks = _resample(w, generator, resamples(len(w), replicates))
+    blocks = resample(w, generator, resamples(len(w), replicates))
     drawn = np.concatenate([block @ values / block.sum(axis=1) for block in blocks])
-    return _interval(float(w @ values / w.sum()), drawn)
+    return interval(float(w @ values / w.sum()), drawn)
 
 
 def _row_cost(y: Array, flagged: Array, missed: float, false_alarm: float) -> Array:
     return missed * y * (1 - flagged) + false_alarm * (1 - y) * flagged
 
 
-def _indicators(values: Array, edges: Array) -> Array:
+def indicators(values: Array, edges: Array) -> Array:
     """[n, bins] 0 or 1: which of the bins (-inf, first edge], ..., (last edge, inf) a value lies in."""
     return np.eye(len(edges) + 1)[np.searchsorted(edges, values)]
 

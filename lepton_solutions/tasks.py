@@ -59,15 +59,15 @@ def binary(loss: Literal["bce", "focal"] = "bce", label_smoothing: float = 0.0) 
 
 
 def multilabel(labels: int, label_smoothing: float = 0.0) -> Task:
-    """Several yes or no at once. output: log-odds [b, labels]. target: 0 to 1, [b, labels]. Prediction: probabilities
-    that need not sum to 1.
+    """Several yes or no at once. output: log-odds [b, labels]. target: 0 to 1, [b, labels]; NaN where it is not known,
+    which is left out of the loss. Prediction: probabilities that need not sum to 1.
     """
     _at_least("labels", labels, 1)
     return Task(
         f"multilabel {labels}, bce{_smoothed(label_smoothing)}",
-        partial(_of_width, loss=partial(losses.bce, label_smoothing=label_smoothing), width=labels),
+        partial(_of_width, loss=partial(losses.bce_of_known, label_smoothing=label_smoothing), width=labels),
         torch.sigmoid,
-        partial(_check_shares, columns=labels),
+        partial(_check_shares, columns=labels, unknown=True),
     )
 
 
@@ -139,10 +139,13 @@ def _smoothed(label_smoothing: float) -> str:
     return f", label smoothing {label_smoothing:g}" if label_smoothing else ""
 
 
-def _check_shares(target: Tensor, rows: Tensor | None = None, *, columns: int | None) -> None:
+def _check_shares(target: Tensor, rows: Tensor | None = None, *, columns: int | None, unknown: bool = False) -> None:
     _check_shape(target, columns)
     whole = not target.is_floating_point()
-    _refuse((target >= 0) & (target <= 1), target, rows, "0 or 1" if whole else "a number from 0 to 1")
+    good = (target >= 0) & (target <= 1)
+    if unknown:
+        good |= target.isnan()
+    _refuse(good, target, rows, "0 or 1" if whole else "a number from 0 to 1")
 
 
 def _check_codes(target: Tensor, rows: Tensor | None = None, *, codes: int) -> None:

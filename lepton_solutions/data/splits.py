@@ -34,7 +34,7 @@ SPELLINGS = {
 
 
 def split(
-    target: NDArray[np.int8],
+    target: NDArray[np.integer],
     *,
     shares: Sequence[float],
     generator: np.random.Generator,
@@ -45,7 +45,7 @@ def split(
 ) -> NDArray[np.int8]:
     """The part of each row, as an index into `PARTS`. The same arguments and generator state give the same parts.
 
-    target: [n], 0 or 1. shares: of the rows, one for each of `PARTS`, sum 1; 0 leaves a part out (never train).
+    target: [n], classes from 0. shares: of the rows, one for each of `PARTS`, sum 1; 0 leaves a part out (never train).
     Without `time` and `fold` the rows are shuffled class by class; rows that share a code in `groups` (whose row it
     is, [n], negative where unknown) or in `twins` (`row_codes`) stay in one part.
     time: [n], larger is later, equal times stay together; owners and identical rows may then recur in later parts.
@@ -61,7 +61,7 @@ def split(
             "`data.time` and `data.fold` are both set, and each of them decides the parts",
             hint="leave one of them out",
         )
-    units = _units(len(target), groups, twins)
+    units = linked(len(target), groups, twins)
     if fold is not None:
         parts = _by_fold(fold, target, units, wanted, generator)
     elif time is not None:
@@ -75,7 +75,7 @@ def split(
 
 
 def folds(
-    target: NDArray[np.int8],
+    target: NDArray[np.integer],
     *,
     n: int,
     generator: np.random.Generator,
@@ -89,10 +89,42 @@ def folds(
     hint = "fewer folds, or more rows"
     names = [f"fold {number}" for number in range(n)]
     _check_classes(target, names, noun="folds", hint=hint)
-    chosen = _shuffled(target, _units(len(target), groups, twins), np.full(n, 1 / n), generator)
+    chosen = _shuffled(target, linked(len(target), groups, twins), np.full(n, 1 / n), generator)
     for number, name in enumerate(names):
         _check_part(name, target[chosen == number], target, hint=hint)
     return chosen
+
+
+def cut(
+    target: NDArray[np.integer],
+    shares: Sequence[float],
+    *,
+    generator: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    twins: NDArray[np.int64] | None = None,
+) -> NDArray[np.int8]:
+    """Rows of one part cut further, as `split` shuffles: for each the number of its share. shares: sum 1.
+
+    Nothing is checked: a share may come out without some class where that has few rows or owners.
+    """
+    return _shuffled(target, linked(len(target), groups, twins), np.asarray(shares, dtype=np.float64), generator)
+
+
+def linked(n: int, *keys: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Codes 0.. of the sets of rows that must not be separated: rows linked, directly or in a chain, by any key.
+
+    keys: [n], a negative code where it is unknown.
+    """
+    given = [_alone_where_unknown(key) for key in keys if key is not None]
+    if not given:
+        return np.arange(n)
+    units = given[0]
+    for key in given[1:]:
+        # A graph whose nodes are the codes of both keys; each row is an edge between its two codes.
+        left, size = units.max(initial=-1) + 1, units.max(initial=-1) + key.max(initial=-1) + 2
+        graph = coo_matrix((np.ones(n, dtype=np.int8), (units, left + key)), shape=(size, size))
+        units = connected_components(graph, directed=False)[1][units]
+    return np.unique(units, return_inverse=True)[1].astype(np.int64)
 
 
 def row_codes(numeric: NDArray[np.float32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -114,20 +146,6 @@ def _bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), wide)
 
 
-def _units(n: int, *keys: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Codes 0.. of the sets of rows that must not be separated: rows linked, directly or in a chain, by any key."""
-    given = [_alone_where_unknown(key) for key in keys if key is not None]
-    if not given:
-        return np.arange(n)
-    units = given[0]
-    for key in given[1:]:
-        # A graph whose nodes are the codes of both keys; each row is an edge between its two codes.
-        left, size = units.max(initial=-1) + 1, units.max(initial=-1) + key.max(initial=-1) + 2
-        graph = coo_matrix((np.ones(n, dtype=np.int8), (units, left + key)), shape=(size, size))
-        units = connected_components(graph, directed=False)[1][units]
-    return np.unique(units, return_inverse=True)[1].astype(np.int64)
-
-
 def _alone_where_unknown(key: NDArray[np.int64]) -> NDArray[np.int64]:
     """Dense codes; a row with a negative code gets one of its own."""
     own = np.where(key < 0, key.max(initial=-1) + 1 + np.arange(len(key)), key)
@@ -135,14 +153,16 @@ def _alone_where_unknown(key: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shuffled(
-    target: NDArray[np.int8], units: NDArray[np.int64], shares: NDArray[np.float64], generator: np.random.Generator
+    target: NDArray[np.integer], units: NDArray[np.int64], shares: NDArray[np.float64], generator: np.random.Generator
 ) -> NDArray[np.int8]:
-    """Units that hold a positive row, and units that hold none, are shuffled and cut apart from each other."""
-    sizes = np.bincount(units)
-    positive = np.bincount(units, weights=target, minlength=len(sizes)) > 0
+    """Units are shuffled and cut class by class; a unit counts to the rarest class it holds, of two to the second."""
+    sizes, counts = np.bincount(units), np.bincount(target, minlength=2)
+    rank = np.arange(2) if len(counts) == 2 else np.argsort(np.argsort(-counts, kind="stable"))
+    stratum = np.zeros(len(sizes), dtype=np.int64)
+    np.maximum.at(stratum, units, rank[target])
     chosen = np.zeros(len(sizes), dtype=np.int8)
-    for stratum in (True, False):
-        order = generator.permutation(np.flatnonzero(positive == stratum))
+    for one in reversed(range(len(counts))):
+        order = generator.permutation(np.flatnonzero(stratum == one))
         # A unit larger than the smallest part would burst it: such units go first, to the part that is cut first.
         large = sizes[order] > shares[shares > 0].min() * sizes[order].sum()
         order = np.concatenate([order[large], order[~large]])
@@ -183,7 +203,7 @@ def _by_time(time: NDArray[np.float64] | NDArray[np.int64], shares: NDArray[np.f
 
 def _by_fold(
     fold: NDArray[np.generic],
-    target: NDArray[np.int8],
+    target: NDArray[np.integer],
     units: NDArray[np.int64],
     shares: NDArray[np.float64],
     generator: np.random.Generator,
@@ -245,10 +265,10 @@ def _checked(shares: Sequence[float]) -> NDArray[np.float64]:
 _MORE_ROWS = "more rows are needed, or other shares in `data.parts`"
 
 
-def _check_classes(target: NDArray[np.int8], names: Sequence[str], *, noun: str, hint: str) -> None:
+def _check_classes(target: NDArray[np.integer], names: Sequence[str], *, noun: str, hint: str) -> None:
     if len(target) == 0:
         raise UserError("there are no rows to split", hint="check the file, and what was filtered before")
-    for label in (0, 1):
+    for label in range(max(2, int(target.max()) + 1)):
         found = int(np.count_nonzero(target == label))
         if found < len(names):
             raise UserError(
@@ -258,19 +278,31 @@ def _check_classes(target: NDArray[np.int8], names: Sequence[str], *, noun: str,
             )
 
 
-def _check_parts(parts: NDArray[np.int8], target: NDArray[np.int8], needed: NDArray[np.int64]) -> None:
+def _check_parts(parts: NDArray[np.int8], target: NDArray[np.integer], needed: NDArray[np.int64]) -> None:
     for part in needed:
         _check_part(f"the {PARTS[part]} part", target[parts == part], target, hint=_MORE_ROWS)
 
 
-def _check_part(name: str, inside: NDArray[np.int8], target: NDArray[np.int8], *, hint: str) -> None:
-    positive, total = int(inside.sum()), int(target.sum())
-    if positive == 0 or positive == len(inside):
+def _check_part(name: str, inside: NDArray[np.integer], target: NDArray[np.integer], *, hint: str) -> None:
+    total = np.bincount(target, minlength=2)
+    found = np.bincount(inside, minlength=len(total))
+    absent = np.flatnonzero(found == 0)
+    if len(absent) and len(total) == 2:
         raise UserError(
-            f"{name} would hold {len(inside) - positive:,} rows of class 0 and {positive:,} of class 1,"
-            f" of {len(target) - total:,} and {total:,} in all; each part needs both",
-            hint=f"{hint}; rows of one owner, of one time or with equal inputs are never separated",
+            f"{name} would hold {found[0]:,} rows of class 0 and {found[1]:,} of class 1,"
+            f" of {total[0]:,} and {total[1]:,} in all; each part needs both",
+            hint=f"{hint}; {_WHOLE}",
         )
+    if len(absent):
+        first = int(absent[0])
+        more = f" and {len(absent) - 1} more classes" if len(absent) > 1 else ""
+        raise UserError(
+            f"{name} would hold none of the {total[first]:,} rows of class {first}{more}; each part needs every class",
+            hint=f"{hint}; {_WHOLE}",
+        )
+
+
+_WHOLE = "rows of one owner, of one time or with equal inputs are never separated"
 
 
 def _check_known(unknown: NDArray[np.bool_], key: str, expected: str) -> None:

@@ -261,3 +261,22 @@ def test_every_row_has_a_loss_and_none_have_none(name: str):
 def test_a_focus_with_an_infinite_slope_is_refused(function):
     with pytest.raises(ValueError, match=r"gamma: found 0\.5"):
         function(SCORES, CLASS, gamma=0.5)
+
+
+def test_labels_that_are_not_known_take_no_part():
+    target = (OTHERS > 0).double()
+    torch.testing.assert_close(losses.bce_of_known(NUMBERS, target), losses.bce(NUMBERS, target))
+    target[:, 1] = torch.nan
+    output = NUMBERS.clone().requires_grad_()
+    found = losses.bce_of_known(output, target)
+    torch.testing.assert_close(found, losses.bce(NUMBERS[:, [0, 2]], target[:, [0, 2]]))
+    found.sum().backward()
+    assert output.grad is not None
+    assert bool((output.grad[:, 1] == 0).all())
+
+
+def test_a_row_of_which_nothing_is_known_teaches_nothing():
+    output = NUMBERS[:2].clone().requires_grad_()
+    losses.bce_of_known(output, torch.full((2, 3), torch.nan)).sum().backward()
+    assert output.grad is not None
+    assert output.grad.tolist() == [[0.0] * 3] * 2

@@ -161,3 +161,9 @@ def test_a_task_that_makes_no_sense_is_refused(wrong, said: str):
     with pytest.raises(UserError) as caught:
         wrong()
     assert caught.value.message == said
+
+
+def test_of_several_labels_some_may_be_unknown_but_of_one_none():
+    tasks.multilabel(2).check(torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]]))
+    with pytest.raises(UserError, match="row 1: found a missing value"):
+        tasks.binary().check(torch.tensor([1.0, torch.nan]))

@@ -224,3 +224,22 @@ def test_missing_equals_missing_and_zero_equals_minus_zero():
     kept = numeric.copy()
     assert row_codes(numeric, np.zeros((3, 0), dtype=np.int64)).tolist() in ([0, 0, 1], [1, 1, 0])
     assert np.array_equal(numeric.view(np.uint32), kept.view(np.uint32))  # the caller's array is left alone
+
+
+@given(st.integers(0, 1000), st.integers(3, 6))
+@settings(deadline=None, max_examples=30)
+def test_every_part_has_every_one_of_several_classes_in_its_share(seed, classes):
+    generator = np.random.default_rng(seed)
+    target = generator.integers(0, classes, 1000)
+    parts = split(target, shares=(0.6, 0.1, 0.1, 0.2), generator=generator)
+    for code in range(classes):
+        found = np.bincount(parts[target == code], minlength=4) / (target == code).sum()
+        assert found == pytest.approx([0.6, 0.1, 0.1, 0.2], abs=0.02)
+
+
+def test_a_class_that_a_part_would_lack_is_named():
+    target, owners = np.arange(400) % 4, np.where(np.arange(400) % 4 == 3, 0, np.arange(400) + 1)
+    with pytest.raises(
+        UserError, match=r"part would hold none of the 100 rows of class 3; each part needs every class"
+    ):
+        split(target, shares=(0.6, 0.1, 0.1, 0.2), generator=np.random.default_rng(0), groups=owners)
