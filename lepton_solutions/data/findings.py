@@ -2,11 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
 from lepton_solutions.errors import UserError
+
+Check: TypeAlias = Literal[
+    # of tables
+    "owner",
+    "duplicates",
+    "near_duplicates",
+    "contradictions",
+    "time",
+    "giveaway",
+    "strong",
+    "drift",
+    # of images
+    "unreadable",
+    "blank",
+    "size",
+    "shortcut",
+]
 
 
 @dataclass(frozen=True)
@@ -14,7 +31,7 @@ class Finding:
     """One thing the audit saw. `rows` counts the rows it concerns, 0 where it concerns a column as a whole."""
 
     level: Literal["fail", "warning", "info"]
-    check: Literal["owner", "duplicates", "near_duplicates", "contradictions", "time", "giveaway", "strong", "drift"]
+    check: Check
     message: str
     columns: tuple[str, ...] = ()
     rows: int = 0

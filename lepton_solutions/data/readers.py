@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
+from lepton_solutions.data.images import opened
 from lepton_solutions.errors import UserError
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
@@ -143,14 +144,11 @@ def image_folder(folder: Path, size: tuple[int, int], channels: Literal[1, 3] = 
 
 def decoded(file: Path, size: tuple[int, int], channels: Literal[1, 3]) -> np.ndarray:
     """One image, uint8 [channels, height, width]. Raises UserError that names the file."""
-    try:
-        with Image.open(file) as opened:
-            if opened.mode[0] in "IF":  # 16 and 32 bits: to cut them to 8 would clip what a scanner saw
-                raise UserError(f"{file}: found an image of mode {opened.mode}, expected 8 bits a channel")
-            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
-            pixels = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, reducing_gap=2.0))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file}: cannot be read as an image: {error}") from error
+    with opened(file) as image:
+        if image.mode[0] in "IF":  # 16 and 32 bits: to cut them to 8 would clip what a scanner saw
+            raise UserError(f"{file}: found an image of mode {image.mode}, expected 8 bits a channel")
+        upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+        pixels = np.asarray(upright.resize((size[1], size[0]), Image.Resampling.BILINEAR, reducing_gap=2.0))
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

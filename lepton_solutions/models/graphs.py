@@ -87,11 +87,18 @@ def export_torch(module: nn.Module, *, p: int, q: int) -> ModelProto:
     return export_module(module, face, output="logit")
 
 
-def export_module(module: nn.Module, inputs: Mapping[str, Tensor], *, output: str) -> ModelProto:
+def export_module(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    *,
+    output: str | Sequence[str],
+    free: Mapping[str, Mapping[int, str]] | None = None,
+) -> ModelProto:
     """The graph of any torch module `module(*inputs) -> output`, in evaluation mode, with a free number of rows n.
 
     inputs: a name and an example [2 or more, ...] of each, all with as many rows; what follows the rows (channels,
-    steps, pixels) keeps the example's sizes. output: the name of the one tensor [n, ...] that comes back.
+    steps, pixels) keeps the example's sizes. output: the name of the one tensor [n, ...] that comes back, or those of a
+    tuple. free: of an input, axes after the rows whose size is free too, with a name for each.
     Raises ValueError for examples of fewer rows: with a single one torch would take the 1 for a fixed size.
     """
     import torch
@@ -99,7 +106,9 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], *, output: st
     rows = [len(example) for example in inputs.values()]
     if len(set(rows)) != 1 or min(rows) < 2:
         raise ValueError(f"examples of {rows} rows: expected the same number for each input, 2 or more")
-    free = torch.export.Dim("n")
+    names = [output] if isinstance(output, str) else list(output)
+    axes = {name: {0: "n", **(free or {}).get(name, {})} for name in inputs}
+    sizes = {name: torch.export.Dim(name) for name in {label for of in axes.values() for label in of.values()}}
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     was_training = module.training
@@ -112,8 +121,8 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], *, output: st
                 module,
                 tuple(inputs.values()),
                 input_names=list(inputs),
-                output_names=[output],
-                dynamic_shapes=tuple({0: free} for _ in inputs),
+                output_names=names,
+                dynamic_shapes=tuple({axis: sizes[label] for axis, label in axes[name].items()} for name in inputs),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -123,6 +132,10 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], *, output: st
         module.train(was_training)
     assert program is not None and program.model_proto.opset_import[0].version == OPSET
     graph = inliner.inline_local_functions(program.model_proto).graph
+    for value in graph.input:  # the exporter falls back to fixed sizes without a word
+        for axis, size in enumerate(value.type.tensor_type.shape.dim):
+            if axis in axes[value.name] and size.HasField("dim_value"):
+                raise ValueError(f"{value.name}: the module works for {size.dim_value} along axis {axis} only")
     for node in graph.node:  # the exporter writes stack traces there, with the paths of this machine
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
@@ -132,10 +145,12 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], *, output: st
     # An input that the module does not read is missing in the exporter's graph, and a size of 0 as well.
     for name, example in inputs.items():
         kind = helper.np_dtype_to_tensor_dtype(example.detach().cpu().numpy().dtype)
-        clean.input.append(helper.make_tensor_value_info(name, kind, ["n", *example.shape[1:]]))
-    written = graph.output[0].type.tensor_type
-    sizes = [size.dim_value for size in written.shape.dim[1:]]
-    clean.output.append(helper.make_tensor_value_info(output, written.elem_type, ["n", *sizes]))
+        shape = [axes[name].get(axis, size) for axis, size in enumerate(example.shape)]
+        clean.input.append(helper.make_tensor_value_info(name, kind, shape))
+    for name, value in zip(names, graph.output, strict=True):
+        written = value.type.tensor_type
+        sizes_of = [size.dim_value if size.HasField("dim_value") else None for size in written.shape.dim[1:]]
+        clean.output.append(helper.make_tensor_value_info(name, written.elem_type, ["n", *sizes_of]))
     return _model(clean)
 
 

@@ -39,7 +39,8 @@ def write(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a whole file or nothing; older ones than the last two go."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / ".partial"
-    save_file(checkpoint.tensors, aside, metadata={"facts": json.dumps(checkpoint.facts)})
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}  # a plan may be channels last
+    save_file(tensors, aside, metadata={"facts": json.dumps(checkpoint.facts)})
     with aside.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         os.fsync(stream.fileno())  # else a power cut could leave the name without the bytes

@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 
 from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_text
+from lepton_solutions.offline import refuse
 
 Logger = Literal["none", "tensorboard", "wandb", "mlflow"]
 
@@ -105,6 +106,8 @@ class WeightsAndBiases:
         place = folder / "wandb"
         place.mkdir(exist_ok=True)
         mode = os.environ.get("WANDB_MODE", "offline")
+        if mode not in ("offline", "disabled"):
+            refuse(f"fit.logger=wandb with WANDB_MODE={mode}", hint="WANDB_MODE=offline writes without a server")
         number = _run_id(place, resumed_at) or _keep_run_id(place, secrets.token_hex(4))
         while (place / f"offline-run-{time.strftime('%Y%m%d_%H%M%S')}-{number}").exists():
             time.sleep(0.05)  # else it would write over the run of the same second
@@ -147,6 +150,11 @@ class MLflow:
         place = folder / "mlflow"
         place.mkdir(exist_ok=True)
         server = os.environ.get("MLFLOW_TRACKING_URI")
+        if server is not None and not server.startswith(("sqlite:", "file:", "/", ".")):
+            refuse(
+                f"fit.logger=mlflow with MLFLOW_TRACKING_URI={server}",
+                hint="without MLFLOW_TRACKING_URI it writes into the run folder",
+            )
         try:
             self._client = MlflowClient(server or f"sqlite:///{place.absolute() / 'mlflow.db'}")
             known = _run_id(place, resumed_at)

@@ -100,3 +100,35 @@ def test_averages_of_averages_keep_their_names_apart():
 def test_graphs_of_other_inputs_are_not_averaged():
     with pytest.raises(ValueError, match="same inputs"):
         average([export_torch(Sums(), p=2, q=1), export_torch(Sums(), p=3, q=1)])
+
+
+class Both(nn.Module):
+    """The mean over each image, and the image less its mean."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = image.flatten(1).mean(1)
+        return mean, image - mean.view(-1, 1, 1)
+
+
+def test_a_module_of_several_outputs_takes_images_of_any_size():
+    model = export_module(
+        Both(), {"image": torch.zeros(2, 5, 7)}, output=("mean", "rest"), free={"image": {1: "height", 2: "width"}}
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    assert session.get_inputs()[0].shape == ["n", "height", "width"]
+    image = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+    mean, rest = session.run(["mean", "rest"], {"image": image})
+    assert mean.tolist() == [5.5]
+    np.testing.assert_array_equal(rest, image - 5.5)
+
+
+class Fixed(nn.Module):
+    """Asks for the number of rows as a plain number, which the exporter writes down as it is."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image.reshape(len(image), -1).sum(1)
+
+
+def test_a_module_that_fixes_a_free_size_is_refused():
+    with pytest.raises(ValueError, match="image: the module works for 2 along axis 0 only"):
+        export_module(Fixed(), {"image": torch.zeros(2, 5, 7)}, output="sum")
