@@ -22,7 +22,7 @@ def _line(choice: str) -> str:
     text = (conf_folder() / "data" / f"{choice}.yaml").read_text(encoding="utf-8")
     function = Call.model_validate(yaml.safe_load(text)["source"]).resolve()
     module = __import__(function.__module__, fromlist=["*"])
-    source = getattr(module, choice.upper())
-    assert isinstance(source, Source)
+    source = getattr(module, choice.upper(), None)  # a set that is made by its function has none
+    place = source.whereabouts() if isinstance(source, Source) else "made here"
     what = text.splitlines()[0].lstrip("# ")
-    return f"  data={choice:<11} {what}\n                   {source.whereabouts()}"
+    return f"  data={choice:<11} {what}\n                   {place}"

@@ -136,15 +136,30 @@ def audit(path: Path, overrides: tuple[str, ...]) -> None:
     "-o",
     "--output",
     default="-",
-    help="Where to write: .csv, .parquet or .jsonl; - is stdout, as CSV.",
+    help="Where to write: .csv, .parquet or .jsonl; - is stdout, as CSV. With --dicom a folder.",
     show_default=True,
 )
 @click.option("--encoding", default=None, help="Of a text file; UTF-8 unless said.")
-def predict(bundle: Path, rows: str, output: str, encoding: str | None) -> None:
-    """Score ROWS (.csv, .parquet, .jsonl, or - for stdin) with a run or a bundle: id, probability, decision."""
-    from lepton_solutions.deploy.scoring import score_file
+@click.option("--dicom", is_flag=True, help="Of images: a structured report and captures for each study instead.")
+def predict(bundle: Path, rows: str, output: str, encoding: str | None, dicom: bool) -> None:
+    """Score ROWS with a run or a bundle: id, probability, decision.
 
-    click.echo(score_file(bundle, rows, output, encoding=encoding), err=True)
+    ROWS: a table (.csv, .parquet, .jsonl, or - for stdin); for an imaging bundle an image, a study or a folder.
+    """
+    from lepton_solutions.deploy.dispatch import predict as score
+
+    click.echo(score(bundle, rows, output, encoding=encoding, dicom=dicom), err=True)
+
+
+@lepton.command()
+@click.argument("pipeline", shell_complete=_complete_pipeline)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=_complete_override)
+@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder to pack into.")
+def fetch(pipeline: str, overrides: tuple[str, ...], folder: Path) -> None:
+    """Pack the data and weights that a pipeline needs, to carry them to a machine without internet."""
+    from lepton_solutions.fetching import fetch as pack
+
+    click.echo(pack(pipeline, overrides, folder))
 
 
 @lepton.command()

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from lepton_solutions.errors import UserError, did_you_mean
-from lepton_solutions.places import conf_folder, data_choices, pipelines
+from lepton_solutions.places import conf_folder, data_choices, own_choice, pipelines
 from lepton_solutions.settings import Call, Fit, Settings
 
 LONGEST_NAME = 100  # letters of a folder name; file systems take 255 bytes
@@ -100,7 +100,8 @@ def _read_job(pipeline: str, overrides: Sequence[str]) -> Job:
         if choices and value not in choices:
             raise UserError(f"unknown choice `{text}`: {did_you_mean(value, choices)}")
     # A file of the user's own has nothing to do with the data set that the pipeline's page names by default.
-    own = ["data=own"] if "data.path" in keys and "data" not in keys else []
+    mine = own_choice(pipeline)
+    own = [f"data={mine}"] if mine and "data.path" in keys and "data" not in keys else []
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             composed = compose(pipeline, overrides=[*own, *(_opened(text, schema) for text in overrides)])

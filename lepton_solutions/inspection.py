@@ -1,7 +1,8 @@
 """`lepton audit`: the leakage audit alone, on a file, a folder of parts, or a run folder.
 
 A folder of parts holds train.*, validation.*, calibration.* or test.* (val, valid and calib are understood too): the
-split that somebody else made.
+split that somebody else made. A pipeline that reads something else than tables has a module `inspection` of its own:
+`reads` tells whether a path is such a thing, `inspect` audits it.
 """
 
 import json
@@ -19,6 +20,7 @@ from lepton_solutions.data.prepare import column_codes, column_times, read_targe
 from lepton_solutions.data.splits import PARTS, SPELLINGS
 from lepton_solutions.data.tables import read_table
 from lepton_solutions.errors import UserError, did_you_mean
+from lepton_solutions.places import module_of, pipelines
 
 KEYS = ("target", "positive", "group", "id", "time", "encoding")
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".parquet", ".jsonl")
@@ -29,6 +31,10 @@ def inspect(path: Path, overrides: Sequence[str]) -> tuple[str, bool]:
     if (path / "audit.json").is_file():
         saved = json.loads((path / "audit.json").read_text(encoding="utf-8"))
         return _told([Finding.from_json(finding) for finding in saved], str(path))
+    if not any(text.removeprefix("data.").startswith("target=") for text in overrides):
+        for module in filter(None, (module_of(pipeline, "inspection") for pipeline in pipelines())):
+            if module.reads(path):
+                return module.inspect(path, overrides)
     keys = _keys(overrides)
     if "target" not in keys:
         raise UserError("which column is learned?", hint=f"lepton audit {path} target=COLUMN")

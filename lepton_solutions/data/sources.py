@@ -7,8 +7,8 @@ is used, with a warning.
 
 import hashlib
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,18 +17,22 @@ import pooch
 import pyarrow as pa
 
 from lepton_solutions.errors import UserError
+from lepton_solutions.offline import is_offline
 from lepton_solutions.places import data_root
 
 log = logging.getLogger(__name__)
+
+_listening: list[list[tuple[str, str, Path]]] = []
+_KINDS = {"sha256": "SHA-256", "md5": "MD5"}
 
 
 @dataclass(frozen=True)
 class Source:
     """Where one file of a data set lies, and under which terms.
 
-    name: folder in the data root; file: its name there. sha256: of the official bytes, None where the publisher's file
-    is not public. package: (installed package, path inside it). url: direct official address, None where a login is
-    asked for.
+    name: folder in the data root; file: its name there. sha256, md5: of the official bytes, as the publisher states one
+    of them; None where the file is not public. package: (installed package, path inside it). url: direct official
+    address, None where a login is asked for.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Source:
     licence: str
     cite: str
     sha256: str | None = None
+    md5: str | None = None
     package: tuple[str, str] | None = None
     url: str | None = None
 
@@ -47,27 +52,41 @@ class Source:
             places.append(Path(spec.origin).parent / self.package[1])
         return next((place for place in places if place.is_file()), None)
 
+    @property
+    def known(self) -> tuple[str, str] | None:
+        """The checksum's kind and value."""
+        sums = {"sha256": self.sha256, "md5": self.md5}
+        return next(((kind, value) for kind, value in sums.items() if value is not None), None)
+
     def fetch(self) -> Path:
         """The file, downloaded when it is not here. Raises UserError that says where to put what."""
+        path = self._fetched()
+        for files in _listening:
+            files.append((self.name, self.file, path))
+        return path
+
+    def _fetched(self) -> Path:
         found = self.find()
         if found is not None:
-            if self.sha256 is not None and _sha256(found) != self.sha256:
-                log.warning("%s differs from the published file (SHA-256); it is used as it is", found)
+            if self.known is not None and _digest(found, self.known[0]) != self.known[1]:
+                log.warning(
+                    "%s differs from the published file (%s); it is used as it is", found, _KINDS[self.known[0]]
+                )
             return found
         place = data_root() / self.name / self.file
         advice = (
             f"get it from {self.home} and put it at {place}, or point LEPTON_DATA to a folder that holds {self.name}/"
         )
-        if self.url is None or self.sha256 is None:
+        if self.url is None or self.known is None:
             raise UserError(
                 f"data set `{self.name}` is not on this machine and cannot be fetched without you", hint=advice
             )
-        if os.environ.get("LEPTON_OFFLINE") == "1":
+        if is_offline():
             raise UserError(
                 f"data set `{self.name}` is not on this machine, and LEPTON_OFFLINE=1 forbids fetching it", hint=advice
             )
         try:
-            return Path(pooch.retrieve(self.url, f"sha256:{self.sha256}", fname=self.file, path=place.parent))
+            return Path(pooch.retrieve(self.url, ":".join(self.known), fname=self.file, path=place.parent))
         except (OSError, ValueError) as error:  # no network; another checksum than the published one
             raise UserError(
                 f"data set `{self.name}` could not be fetched from {self.url}: {error}", hint=advice
@@ -96,11 +115,22 @@ class Dataset:
     cite: str | None = None
 
 
+@contextmanager
+def recorded() -> Iterator[list[tuple[str, str, Path]]]:
+    """Which files sources hand out inside the block: (name of the set, file, where it lies)."""
+    files: list[tuple[str, str, Path]] = []
+    _listening.append(files)
+    try:
+        yield files
+    finally:
+        _listening.remove(files)
+
+
 def own() -> Dataset:
     """The source of `data=own`: there are no rows until a path is given."""
     raise UserError("no data: `data=own` needs the path of a file", hint="data.path=loans.csv data.target=default")
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, kind: str) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()

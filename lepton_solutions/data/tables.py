@@ -28,6 +28,7 @@ import pyarrow.parquet
 from lepton_solutions.data.columns import clean, reject_duplicate_names
 from lepton_solutions.data.kinds import plain_digits
 from lepton_solutions.errors import UserError, did_you_mean
+from lepton_solutions.offline import refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +109,8 @@ def _open(path: str) -> BinaryIO:
         files, inner = fsspec.core.url_to_fs(path)
     except (ValueError, ImportError) as error:
         raise UserError(f"{path}: cannot be opened: {error}") from error
+    if not {*([files.protocol] if isinstance(files.protocol, str) else files.protocol)} & {"file", "local", "memory"}:
+        refuse(path)
     try:
         return cast(BinaryIO, files.open(inner, "rb"))
     except (FileNotFoundError, IsADirectoryError) as error:

@@ -33,7 +33,7 @@ def score_file(bundle: Path, rows: str, output: str, *, encoding: str | None = N
     predictor = Predictor.open(bundle)
     stream = stream_table(rows, encoding=encoding, missing=predictor.missing)
     done, extra, where = 0, [], "stdin" if rows == "-" else rows
-    with _writer(output, _schema(predictor)) as writer:
+    with writer_of(output, _schema(predictor)) as writer:
         for batch in stream:
             encoded = predictor.columns.encode(batch, where=where, first_row=done + 1)
             probability = predictor.probability(encoded)
@@ -62,7 +62,7 @@ def _names(batch: pa.RecordBatch, id_column: str | None, done: int) -> pa.Array:
 
 
 @contextmanager
-def _writer(output: str, schema: pa.Schema) -> Iterator[Writer]:
+def writer_of(output: str, schema: pa.Schema) -> Iterator[Writer]:
     """A writer by suffix; a file appears under its name only when everything is in it."""
     if output == "-":
         with csv.CSVWriter(sys.stdout.buffer, schema) as writer:

@@ -13,6 +13,8 @@ from lepton_solutions.reporting.run import RunMetrics, Variant
 from lepton_solutions.training.history import NAME, judged, read_history
 from lepton_solutions.training.plan import PLAN
 
+MOST_COURSES = 4  # trainings whose course the page shows
+
 
 def drawn(figure: Figure, caption: str) -> Picture:
     """A figure whose title is also what a screen reader says."""
@@ -32,15 +34,18 @@ def training_figures(training: Path) -> dict[str, Figure]:
 
 def training_section(training: Path) -> Section:
     """How each network of the run was trained, and by which plan."""
+    figures = training_figures(training)
     pictures = [
         drawn(
-            figure, f"Training of `{name}`: the loss falls on the rows it learns from; the figure below it, on others."
+            figures[name], f"{_named(name)}: the loss falls on the rows it learns from; the figure below it, on others."
         )
-        for name, figure in training_figures(training).items()
+        for name in list(figures)[:MOST_COURSES]
     ]
     plans = {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in training.glob(f"*/{PLAN}")}
     words = [f"`{name}`: " + ", ".join(map(str, plan["chosen"].values())) for name, plan in sorted(plans.items())]
     blocks: list[Block] = [Pictures(pictures)] if pictures else []
+    if len(figures) > len(pictures):
+        blocks.append(Text(f"The courses of {len(figures) - len(pictures)} more lie in the folder `figures`."))
     if words:
         blocks.append(Text("Device, precision, memory layout and execution of a step: " + "; ".join(words) + "."))
     return Section("Training", blocks)
@@ -61,10 +66,16 @@ def making_section(metrics: RunMetrics) -> Section:
     return Section("How to reproduce it", blocks, lead)
 
 
+def _named(training: str) -> str:
+    """Members of an ensemble are numbered, other networks have a name."""
+    return f"Network {int(training) + 1}" if training.isdigit() else f"Training of `{training}`"
+
+
 def _course(history: Path) -> Figure:
     rows = read_history(history)
     metric = next(iter(judged(rows)), None)
     last = rows[-1]
     found = f"{metric.replace('_', ' ')} {last[metric]:.3f}" if metric in last else f"loss {last['loss']:.3f}"
-    title = f"{history.parent.name}: {found} after {last['epoch']:.0f} epochs"
+    name = history.parent.name
+    title = f"{_named(name) if name.isdigit() else name}: {found} after {last['epoch']:.0f} epochs"
     return history_figure(rows, title=title, metric=metric)

@@ -50,3 +50,33 @@ def test_a_file_and_its_bytes_are_the_same_engine(model: bytes, tmp_path: Path):
     file.write_bytes(model)
     one = (np.array([[3.0, 0.0]], np.float32), np.array([[2]]))
     assert Engine(file, threads=1).logit(*one).tolist() == Engine(model).logit(*one).tolist() == [23.0]
+
+
+@pytest.fixture(scope="module")
+def pair() -> bytes:
+    """twice = 2 x and its total over a row, of images of one channel."""
+    picture = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, "h", "w"])
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+        helper.make_node("ReduceSum", ["twice", "axes"], ["total"], keepdims=0),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("twice", TensorProto.FLOAT, ["n", 1, "h", "w"]),
+        helper.make_tensor_value_info("total", TensorProto.FLOAT, ["n"]),
+    ]
+    axes = numpy_helper.from_array(np.array([1, 2, 3]), "axes")
+    made = helper.make_model(
+        helper.make_graph(nodes, "pair", [picture], outputs, [axes]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    return bytes(made.SerializeToString())
+
+
+def test_every_output_comes_back_by_its_name_however_large_the_images(pair: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lepton_solutions.engines.CHUNK_BYTES", 3 * 4 * 20)  # three images a call
+    images = np.arange(7 * 20, dtype=np.float32).reshape(7, 1, 4, 5)
+    found = Engine(pair).answers(x=images)
+    np.testing.assert_array_equal(found["twice"], 2 * images)
+    np.testing.assert_array_equal(found["total"], 2 * images.sum(axis=(1, 2, 3)))
+    assert Engine(pair).inputs == ("x",)

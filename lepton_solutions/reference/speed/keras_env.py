@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lepton_solutions.offline import refuse
+
 HOME = Path(".bench") / "keras-env"
 PACKAGES = ("keras>=3.10,<4", "tensorflow-cpu>=2.19,<3")
 
@@ -31,6 +33,7 @@ def _python() -> Path:
     python = HOME / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     ready = HOME / ".ready"
     if not ready.exists():
+        refuse(f"installing {' and '.join(PACKAGES)}")
         print(f"installing {' and '.join(PACKAGES)} into {HOME}", file=sys.stderr)
         subprocess.run(["uv", "venv", "-q", "--clear", "--python", "3.11", HOME], check=True)
         environment = {**os.environ, "VIRTUAL_ENV": str(HOME.resolve())}

@@ -1,0 +1,1 @@
+"""Imaging diagnosis. `pipeline.py` is its table of contents."""

@@ -1,0 +1,332 @@
+"""DICOM files and series: decoded and oriented as SimpleITK and MONAI do it, and nothing of the patient comes along."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from dicom_files import AXIAL, CORONAL, SAGITTAL, SECRETS, at, image, series, write
+from pydicom import Dataset
+from pydicom.sequence import Sequence
+
+from lepton_solutions.errors import UserError
+from medical.imaging.dicom import read_dicom, read_series, series_in
+
+REAL = Path(pydicom.__file__).parent / "data" / "test_files"
+STUDIES = REAL / "dicomdirtests"
+COMPRESSED = {
+    "JPEG baseline, YBR": "SC_rgb_jpeg_dcmtk.dcm",
+    "JPEG baseline, RGB": "SC_jpeg_no_color_transform.dcm",
+    "JPEG extended, 12 bits": "JPGExtended.dcm",
+    "JPEG lossless": "SC_rgb_jpeg_gdcm.dcm",
+    "JPEG-LS": "MR_small_jpeg_ls_lossless.dcm",
+    "JPEG-LS, near": "JPEGLSNearLossless_16.dcm",
+    "JPEG-LS, colour": "SC_rgb_jls_lossy_sample.dcm",
+    "JPEG 2000": "693_J2KI.dcm",
+    "JPEG 2000, lossless": "MR_small_jp2klossless.dcm",
+    "JPEG 2000, signed against its header": "J2K_pixelrep_mismatch.dcm",
+    "JPEG 2000, YBR_RCT": "GDCMJ2K_TextGBR.dcm",
+    "RLE": "MR_small_RLE.dcm",
+    "RLE, two frames of colour": "SC_rgb_rle_2frame.dcm",
+    "deflated": "image_dfl.dcm",
+    "big endian": "MR_small_bigendian.dcm",
+    "implicit": "MR_small_implicit.dcm",
+    "YBR_FULL_422": "SC_ybr_full_422_uncompressed.dcm",
+    "palette": "examples_palette.dcm",
+    "30 frames of ultrasound": "examples_ybr_color.dcm",
+    "rescaled to HU": "CT_small.dcm",
+    "overlay in unused bits": "examples_overlay.dcm",
+}
+
+
+def itk(path):
+    """[channels, z, y, x], as SimpleITK's own decoders give it."""
+    found = SimpleITK.ReadImage(str(path))
+    values = SimpleITK.GetArrayFromImage(found)
+    return np.moveaxis(values, -1, 0) if found.GetNumberOfComponentsPerPixel() > 1 else values[None]
+
+
+@pytest.mark.parametrize("name", COMPRESSED.values(), ids=COMPRESSED.keys())
+def test_every_transfer_syntax_gives_what_simple_itk_gives(name):
+    pixels = read_dicom(REAL / name).pixels
+    assert np.array_equal(pixels if pixels.ndim == 4 else pixels[:, None], itk(REAL / name))
+
+
+@pytest.mark.parametrize("name", ["6154", "6247", "6278"])
+def test_monochrome1_is_turned_round_as_simple_itk_does(name):
+    file = next(STUDIES.rglob(name))
+    picture = read_dicom(file)
+    assert picture.pixels == pytest.approx(itk(file)[:, 0], rel=1e-6)  # float32 against double
+    stored = pydicom.dcmread(file).pixel_array
+    assert picture.pixels[0].ravel()[stored.argmin()] == picture.pixels.max()
+
+
+def test_hounsfield_units_are_slope_times_stored_plus_intercept(tmp_path):
+    stored = np.array([[0, 1000], [1024, 4000]], np.int16)
+    kept = read_dicom(write(tmp_path / "a", image(stored, RescaleSlope=1, RescaleIntercept=-1024, BitsStored=13)))
+    assert kept.pixels.tolist() == [[[-1024, -24], [0, 2976]]]
+    assert kept.pixels.dtype == np.int16
+    halved = read_dicom(write(tmp_path / "b", image(stored, RescaleSlope=0.5, RescaleIntercept=-1024)))
+    assert halved.pixels.tolist() == [[[-1024, -524], [-512, 976]]]
+    assert halved.pixels.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [(None, "-160,239"), ("LINEAR_EXACT", "-160,240"), ("SIGMOID", "-160,240")],  # PS3.3 C.11.2.1.2 and .3
+)
+def test_the_window_is_the_file_s_own(tmp_path, function, expected):
+    more = {} if function is None else {"VOILUTFunction": function}
+    file = write(
+        tmp_path / "a", image(np.zeros((2, 2), np.int16), WindowCenter=[40, 300], WindowWidth=[400, 9], **more)
+    )
+    assert read_dicom(file).facts["window"] == expected
+
+
+def test_the_window_of_monochrome1_is_turned_round_with_its_pixels(tmp_path):
+    stored = np.array([[0, 100], [200, 255]], np.uint8)
+    turned = {"PhotometricInterpretation": "MONOCHROME1"}
+    window = {"WindowCenter": 150, "WindowWidth": 100, "VOILUTFunction": "LINEAR_EXACT"}
+    picture = read_dicom(write(tmp_path / "a", image(stored, **turned, **window)))
+    assert picture.pixels.tolist() == [[[255, 155], [55, 0]]]
+    assert picture.facts["window"] == "55,155"  # 100 to 200, which lie at 155 to 55
+
+
+def test_what_surrounds_a_picture_is_dark_in_monochrome1_too(tmp_path):
+    stored = np.array([[0, 0], [200, 255]], np.uint8)
+    padded = {"PhotometricInterpretation": "MONOCHROME1", "PixelPaddingValue": 0}
+    picture = read_dicom(write(tmp_path / "a", image(stored, **padded)))
+    assert picture.pixels.tolist() == [[[0, 0], [55, 0]]]
+
+
+def test_nothing_of_the_patient_is_kept_but_sex_and_age(tmp_path):
+    more = {"PatientSex": "F", "InstitutionName": "St. Elsewhere", "SeriesDescription": "Bronte knee", "KVP": 120}
+    picture = read_dicom(write(tmp_path / "a", image(np.zeros((2, 2), np.int16), **more)))
+    kept = " ".join(f"{name} {value}" for name, value in picture.facts.items())
+    for secret in (*SECRETS.values(), "Bront", "Elsewhere", "1.2.3"):
+        assert secret not in kept
+    assert picture.facts["sex"] == "F"
+    assert picture.facts["age"] == "90"  # 106, which would single her out
+    assert picture.facts["KVP"] == "120"
+
+
+@pytest.mark.parametrize(("age", "years"), [("007Y", "7"), ("018M", "1"), ("020D", "0"), ("103Y", "90"), ("old", None)])
+def test_age_is_given_in_years(tmp_path, age, years):
+    file = write(tmp_path / "a", image(np.zeros((2, 2), np.int16), PatientAge=age, PatientBirthDate="", StudyDate=""))
+    assert read_dicom(file).facts.get("age") == years
+
+
+def test_a_message_does_not_repeat_what_stands_in_the_file(tmp_path, caplog, recwarn):
+    file = write(tmp_path / "a", image(np.zeros((2, 2), np.int16)))
+    content = file.read_bytes()
+    for number in range(0, len(content), 7):
+        file.write_bytes(content[:number] + b"\xff" + content[number + 1 :])
+        try:
+            read_dicom(file)
+        except UserError as error:
+            assert "HX-4711" not in str(error)
+            assert "19200117" not in str(error)
+    assert "HX-4711" not in caplog.text
+
+
+@pytest.mark.parametrize("orientation", [AXIAL, CORONAL, SAGITTAL, (0.8, 0.6, 0, -0.6, 0.8, 0)])
+def test_a_series_in_any_orientation_lies_in_the_body_s_axes(tmp_path, orientation):
+    files = series(tmp_path, orientation)
+    picture = read_series(files)
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))
+    theirs = SimpleITK.DICOMOrient(reader.Execute(), "LPS")
+    assert np.array_equal(picture.pixels[0], SimpleITK.GetArrayFromImage(theirs))
+    assert picture.spacing == pytest.approx(theirs.GetSpacing()[::-1])
+
+
+def test_an_axial_series_is_sorted_by_place_and_not_by_name(tmp_path):
+    picture = read_series(series(tmp_path))
+    z, y, x = np.mgrid[:4, :5, :6]
+    assert np.array_equal(picture.pixels[0], at(1.0 * x, 2.0 * y, 3.0 * z))
+    assert picture.spacing == (3.0, 2.0, 1.0)
+    assert picture.facts["plane"] == "axial"
+
+
+def test_a_real_series_is_read_as_monai_reads_it():
+    folder = STUDIES / "98892001" / "CT5N"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from monai.transforms import LoadImage, Orientation
+
+        loaded = Orientation("LPS")(LoadImage(reader="PydicomReader", ensure_channel_first=True)(str(folder)))
+    (found,) = series_in(folder)
+    picture = read_series(found.files)
+    assert np.array_equal(picture.pixels, loaded.numpy().transpose(0, 3, 2, 1))
+    assert picture.spacing == pytest.approx(np.linalg.norm(loaded.affine[:3, :3], axis=0)[::-1])
+
+
+def test_a_tilted_gantry_is_told(tmp_path):
+    files = series(tmp_path)
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        dataset.ImagePositionPatient = [0, dataset.ImagePositionPatient[2], dataset.ImagePositionPatient[2]]
+        dataset.save_as(file)
+    assert read_series(files).facts["tilt"] == "45.0"
+
+
+def test_a_missing_slice_is_named(tmp_path):
+    files = series(tmp_path, slices=6)
+    files.pop(3).unlink()
+    with pytest.raises(UserError, match=r"a gap of 6\.00 mm between `03\.dcm` and `06\.dcm`, .* 1 missing"):
+        read_series(files)
+
+
+def test_a_slice_that_is_there_twice_is_named(tmp_path):
+    files = series(tmp_path)
+    (tmp_path / "copy.dcm").write_bytes(files[2].read_bytes())
+    with pytest.raises(UserError, match=r"found 1 slices at the place of another, such as `03\.dcm` and `copy\.dcm`"):
+        read_series([*files, tmp_path / "copy.dcm"])
+
+
+def test_uneven_gaps_are_refused(tmp_path):
+    files = series(tmp_path, slices=6)
+    dataset = pydicom.dcmread(files[-1])
+    dataset.ImagePositionPatient = [0, 0, 16]
+    dataset.save_as(files[-1])
+    with pytest.raises(UserError, match=r"found 4\.00 mm between .* and 3\.00 mm between most"):
+        read_series(files)
+
+
+def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even(tmp_path):
+    files = series(tmp_path, slices=9, gap=0.625)
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        dataset.ImagePositionPatient = [0, 0, round(dataset.ImagePositionPatient[2], 1)]
+        dataset.save_as(file)
+    assert read_series(files).spacing == pytest.approx((0.625, 2, 1))
+
+
+def test_pixels_of_two_sizes_in_a_series_are_refused(tmp_path):
+    files = series(tmp_path)
+    dataset = pydicom.dcmread(files[1])
+    dataset.PixelSpacing = [1, 1]
+    dataset.save_as(files[1])
+    with pytest.raises(UserError, match=r"found pixels of 1 x 1 mm in `07\.dcm`, expected 2 x 1 mm as in `00\.dcm`"):
+        read_series(files)
+
+
+def test_slices_of_two_shapes_are_refused(tmp_path):
+    files = [*series(tmp_path / "a"), series(tmp_path / "b", shape=(7, 6), slices=5)[4]]
+    with pytest.raises(UserError, match="found a slice of 1 x 7 x 6"):
+        read_series(files)
+
+
+def test_localizer_capture_and_stray_slice_are_named_and_split_off(tmp_path):
+    series(tmp_path)
+    for name, more in {
+        "scout": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+        "capture": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+        "stray": {"ImageOrientationPatient": list(CORONAL), "ImagePositionPatient": [0, 0, 0]},
+        "dose": {"Modality": "SR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67"},
+    }.items():
+        write(tmp_path / name, image(np.zeros((5, 6), np.int16), **more))
+    (found,) = series_in(tmp_path)
+    assert dict(found.left_out) == {
+        "scout": "localizer",
+        "capture": "secondary capture",
+        "stray": "a slice of another orientation",
+        "dose": "a report",
+    }
+    assert [file.name for file in found.files] == ["00.dcm", "07.dcm", "03.dcm", "10.dcm"]
+    assert found.volume
+    assert read_series(found.files).pixels.shape == (1, 4, 5, 6)
+
+
+def test_x_rays_converted_to_secondary_captures_are_images(tmp_path):
+    for number in range(2):
+        more = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "SeriesInstanceUID": f"1.{number}"}
+        write(tmp_path / f"{number}", image(np.zeros((2, 2), np.uint8), **more))
+    found = series_in(tmp_path)
+    assert [len(one.files) for one in found] == [1, 1]
+    assert not any(one.volume or one.left_out for one in found)
+
+
+def test_series_of_a_study_are_told_apart_and_broken_files_stand_alone(tmp_path):
+    series(tmp_path / "a", SeriesInstanceUID="1.1")
+    series(tmp_path / "b", CORONAL, SeriesInstanceUID="1.2")
+    (tmp_path / "c.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 40)
+    (tmp_path / "notes.txt").write_text("nothing")
+    found = series_in(tmp_path)
+    assert [one.uid for one in found] == ["1.1", "1.2", ""]
+    assert {one.patient for one in found[:2]} == {SECRETS["PatientID"]}
+    with pytest.raises(UserError, match=r"c\.dcm: "):
+        read_series(found[2].files)
+
+
+def enhanced(places, orientation=AXIAL):
+    """A CT of several frames in one file, as newer scanners write it."""
+    frames = np.stack([np.full((3, 4), 10 * number, np.int16) for number in range(len(places))])
+    dataset = image(frames, NumberOfFrames=len(places), SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1")
+    shared = Dataset()
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = Sequence([Dataset()]), Sequence([Dataset()])
+    shared.PixelMeasuresSequence[0].PixelSpacing = [2, 1]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = list(orientation)
+    dataset.SharedFunctionalGroupsSequence = Sequence([shared])
+    groups = []
+    for number, place in enumerate(places):
+        group, position, line = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, place]
+        line.RescaleSlope, line.RescaleIntercept = 1, -1000 + number
+        group.PlanePositionSequence, group.PixelValueTransformationSequence = Sequence([position]), Sequence([line])
+        groups.append(group)
+    dataset.PerFrameFunctionalGroupsSequence = Sequence(groups)
+    return dataset
+
+
+def test_frames_with_places_are_a_volume_each_rescaled_by_its_own_line(tmp_path):
+    picture = read_dicom(write(tmp_path / "a", enhanced([6.0, 0.0, 3.0])))
+    assert picture.pixels.shape == (1, 3, 3, 4)
+    assert picture.pixels[0, :, 0, 0].tolist() == [-1000 + 1 + 10, -1000 + 2 + 20, -1000]
+    assert picture.spacing == (3.0, 2.0, 1.0)
+
+
+def test_a_missing_frame_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"a gap of 6\.00 mm between `frame 3` and `frame 4`"):
+        read_dicom(write(tmp_path / "a", enhanced([0.0, 3.0, 6.0, 12.0])))
+
+
+def test_frames_without_places_stay_in_their_order(tmp_path):
+    frames = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    picture = read_dicom(write(tmp_path / "a", image(frames, NumberOfFrames=2, Modality="US")))
+    assert np.array_equal(picture.pixels[0], frames)
+    assert picture.spacing is None
+
+
+def test_the_calibration_of_ultrasound_gives_its_spacing(tmp_path):
+    region = Dataset()
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX, region.PhysicalDeltaY = 0.02, 0.03
+    file = write(tmp_path / "a", image(np.zeros((2, 2), np.uint8), SequenceOfUltrasoundRegions=Sequence([region])))
+    assert read_dicom(file).spacing == pytest.approx((0.3, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("liver_1frame.dcm", "found a segmentation, expected an image"),
+        ("rtdose.dcm", "found a map of doses"),
+        ("reportsi.dcm", "found a report"),
+        ("waveform_ecg.dcm", "found no pixels"),
+        ("MR_truncated.dcm", r"found 8,130 bytes of pixels, expected 8,192: the file was cut short"),
+        ("JPEG2000-embedded-sequence-delimiter.dcm", "found pixels that cannot be unpacked, expected JPEG 2000"),
+    ],
+)
+def test_what_is_no_image_or_broken_is_said(name, message):
+    with pytest.raises(UserError, match=rf"{name}: {message}"):
+        read_dicom(REAL / name)
+
+
+def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken(tmp_path):
+    dataset = pydicom.dcmread(REAL / "MR_small_RLE.dcm")
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 65535, 65535, 9
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UserError, match=r"a\.dcm: found 77,307,052,050 bytes of pixels claimed by the header"):
+        read_dicom(tmp_path / "a.dcm")
