@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean, stdev
 from typing import cast
@@ -20,6 +21,7 @@ from lepton_solutions.bench import Bench, Cell, Row, interval
 from lepton_solutions.class_metrics import class_metrics
 from lepton_solutions.config import read_jobs
 from lepton_solutions.data.splits import CALIBRATION, TEST, VALIDATION
+from lepton_solutions.errors import UserError
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.calibrate import platt
 from medical.imaging.settings import Imaging
@@ -90,17 +92,12 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
     from lepton_solutions.data.augment import flip_axes
     from medical.imaging.exported import Exported
     from medical.imaging.networks import new_network
-    from medical.imaging.prepare import prepare
     from medical.imaging.train import fit_defaults, foreign_of, form_of, grid_of, learn, logits
 
     recipe = RECIPES[task] if model == OURS else model
     job = read_jobs("medical/imaging", [f"data={task}", f"seed={seed}", f"recipe={recipe}"], multirun=False)[0]
     settings = cast(Imaging, job.settings)
-    prepared = PREPARED / task  # the same for every seed: the parts are the publishers'
-    if not (prepared / "data.json").is_file():
-        prepared.mkdir(parents=True, exist_ok=True)
-        prepare(settings, prepared, prepared, Progress(quiet=True))
-    store = official(prepared)
+    store = prepared(settings, PREPARED / task)
     facts = store.facts
     network = new_network(form_of(settings, facts), mean=tuple(facts.mean), std=tuple(facts.std), seed=seed)
     asked = fit_defaults(facts, settings.fit)
@@ -123,6 +120,18 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
         "logit": {part: np.round(logit, 5).tolist() for part, logit in found.items()},
         "target": {"validation": store.target(VALIDATION).tolist(), "test": store.target(TEST).tolist()},
     }
+
+
+def prepared(settings: Imaging, folder: Path) -> Official:
+    """A set made ready once for all seeds: the parts are the publishers'."""
+    from medical.imaging.prepare import prepare
+
+    if (folder / "data.json").is_file():
+        with suppress(UserError):  # the cache was emptied since
+            return official(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare(settings, folder, folder, Progress(quiet=True))
+    return official(folder)
 
 
 def official(run: Path) -> Official:

@@ -138,7 +138,7 @@ def _split_and_audit(
     )
     _check_rules(settings, index, target, split.part, task)
     audited = audit(
-        index,
+        _named_apart(index),
         images.looks,
         target=target,
         labels=collection.labels,
@@ -156,6 +156,13 @@ def _split_and_audit(
     kept = kept.set_column(kept.column_names.index("part"), "part", pa.array(split.part[order], pa.int8()))
     kept = kept.append_column("row", pa.array(np.concatenate(rows), pa.int64()))
     return Store(facts, kept), audited.findings, audited.groups[order]
+
+
+def _named_apart(index: pa.Table) -> pa.Table:
+    """Studies named with their patient: `1` of one patient is not `1` of another."""
+    names = zip(index.column("patient").to_pylist(), index.column("study").to_pylist(), strict=True)
+    studies = [study if patient is None or study is None else f"{patient} {study}" for patient, study in names]
+    return index.set_column(index.column_names.index("study"), "study", pa.array(studies, pa.string()))
 
 
 def _check_rules(settings: Imaging, index: pa.Table, target: np.ndarray, part: np.ndarray, task: Task) -> None:

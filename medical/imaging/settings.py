@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lepton_solutions.settings import Audit, Call, Fit, Run, Settings, Share
 
 Axis = Literal["left_right", "up_down", "front_back"]
 Level = Literal["image", "study", "patient"]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
+RESNETS = ("monai_resnet18", "monai_resnet34", "monai_resnet50")
+NETWORKS = ("small", *RESNETS, "monai_densenet121", "monai_efficientnet_b0", "monai_vit", "timm:NAME")
 Millimetres = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -41,7 +43,7 @@ class Images(Settings):
 class ImageModel(Settings):
     """`model`: the network, how many of them, and what they learn."""
 
-    name: str = Field(pattern=r"^(small|monai_\w+|timm:[\w.\-/]+)$")
+    name: str
     task: Literal["auto", "binary", "multiclass", "multilabel", "ordinal"]
     width: int = Field(ge=4, le=1024)
     dropout: float = Field(ge=0, lt=1)
@@ -49,6 +51,13 @@ class ImageModel(Settings):
     weights: str | None
     members: int = Field(ge=1, le=64)
     flips: bool
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in NETWORKS and not name.startswith("timm:"):
+            raise ValueError(f"one of {', '.join(NETWORKS)}")
+        return name
 
 
 class Augment(Settings):

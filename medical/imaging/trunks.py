@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from lepton_solutions.errors import UserError, did_you_mean
 from lepton_solutions.models.small_images import small_trunk
 from lepton_solutions.offline import VARIABLE, is_offline
+from medical.imaging.settings import NETWORKS, RESNETS
 
 SMALL_SIDE = 64  # pixels: below, residual networks keep every pixel of the stem, as MedMNIST v2 has it at 28
 VIT_PATCHES = ((128, 16), (64, 8), (0, 4))  # side of the image from which a ViT takes patches of that side
-RESNETS = {"monai_resnet18": "resnet18", "monai_resnet34": "resnet34", "monai_resnet50": "resnet50"}
-NAMES = ("small", *RESNETS, "monai_densenet121", "monai_efficientnet_b0", "monai_vit", "timm:NAME")
 
 
 def trunk_for(
@@ -47,7 +46,7 @@ def trunk_for(
     elif name.startswith("monai_"):
         trunk = _monai(name, channels, size)
     else:
-        raise UserError(f"model.name: found `{name}`, {did_you_mean(name, NAMES)}")
+        raise UserError(f"model.name: found `{name}`, {did_you_mean(name, NETWORKS)}")
     return trunk, _features(trunk, name, channels, size)
 
 
@@ -81,7 +80,7 @@ def _monai(name: str, channels: int, size: tuple[int, ...]) -> nn.Module:
     if name in RESNETS:
         fine = max(size) < SMALL_SIDE
         stem = {"conv1_t_size": 3, "conv1_t_stride": 1, "no_max_pool": True} if fine else {"conv1_t_stride": 2}
-        net = getattr(nets, RESNETS[name])(
+        net = getattr(nets, name.removeprefix("monai_"))(
             spatial_dims=dims, n_input_channels=channels, feed_forward=False, bias_downsample=False, **stem
         )
         names = ["conv1", "bn1", "act", *([] if fine else ["maxpool"]), "layer1", "layer2", "layer3", "layer4"]
@@ -93,7 +92,7 @@ def _monai(name: str, channels: int, size: tuple[int, ...]) -> nn.Module:
         return _Efficient(channels, dims)
     if name == "monai_vit":
         return _Transformer(channels, size)
-    raise UserError(f"model.name: found `{name}`, {did_you_mean(name, NAMES)}")
+    raise UserError(f"model.name: found `{name}`, {did_you_mean(name, NETWORKS)}")
 
 
 class _Efficient(nn.Module):

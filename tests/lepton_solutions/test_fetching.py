@@ -41,6 +41,13 @@ def test_a_second_pipeline_is_added_to_the_same_folder(breast):
     assert (breast / "packed" / "data" / "statlog_german_credit" / "german.data").is_file()
 
 
+def test_the_command_tells_what_to_run_there(lepton, breast):
+    answer = lepton("fetch", "medical/imaging", "data=breastmnist", "-o", breast / "packed")
+    assert answer.code == 0 and answer.out.rstrip().endswith("lepton run medical/imaging data=breastmnist")
+    answer = lepton("fetch", "medical/imagin", "-o", breast / "other")
+    assert answer.code == 2 and "did you mean `medical/imaging`?" in answer.err and not (breast / "other").exists()
+
+
 def test_what_needs_nothing_says_so(tmp_path):
     assert "medical/imaging needs nothing from the network" in fetch(
         "medical/imaging", ["data=phantom"], tmp_path / "a"

@@ -147,3 +147,16 @@ def test_a_failing_audit_leaves_its_findings_and_ends_the_run(tmp_path, monkeypa
 
 def test_settings_of_tests_are_the_settings():
     assert set(IMAGES) == set(preparing.Images.model_fields)
+
+
+def test_studies_of_two_patients_may_be_named_alike(tmp_path):
+    from PIL import Image
+
+    rows, drawn = ["path,label,patient,study"], np.random.default_rng(0)
+    for number in range(48):
+        Image.fromarray(drawn.integers(0, 255, (12, 12), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{number // 2 % 2},p{number // 2},{number % 2 + 1}")
+    (tmp_path / "m.csv").write_text("\n".join(rows), encoding="utf-8")
+    job = read_jobs("medical/imaging", [f"data.path={tmp_path / 'm.csv'}", "data.level=study"], multirun=False)[0]
+    prepare(job.settings, tmp_path, tmp_path, Progress(quiet=True))
+    assert Store.read(tmp_path).units(TRAIN).max() + 1 == Store.read(tmp_path).facts.parts["train"].images
