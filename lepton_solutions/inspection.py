@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lepton_solutions.data.audit import audit
 from lepton_solutions.data.columns import as_text
-from lepton_solutions.data.findings import Finding
+from lepton_solutions.data.findings import Finding, told
 from lepton_solutions.data.kinds import fit_levels, infer_kinds
 from lepton_solutions.data.prepare import column_codes, column_times, read_target
 from lepton_solutions.data.splits import PARTS, SPELLINGS
@@ -30,7 +30,7 @@ def inspect(path: Path, overrides: Sequence[str]) -> tuple[str, bool]:
     """The findings as text and whether one of them fails. Raises UserError for what cannot be read."""
     if (path / "audit.json").is_file():
         saved = json.loads((path / "audit.json").read_text(encoding="utf-8"))
-        return _told([Finding.from_json(finding) for finding in saved], str(path))
+        return told([Finding.from_json(finding) for finding in saved], str(path))
     if not any(text.removeprefix("data.").startswith("target=") for text in overrides):
         for module in filter(None, (module_of(pipeline, "inspection") for pipeline in pipelines())):
             if module.reads(path):
@@ -63,7 +63,7 @@ def inspect(path: Path, overrides: Sequence[str]) -> tuple[str, bool]:
         time=column_times(table, keys["time"], where=where) if "time" in keys else None,
     )
     left_out = [f"left out `{name}`: {reason}" for name, reason in kinds.ignored.items()]
-    text, failed = _told(findings, f"{path}: {len(table):,} rows, {len(kinds.columns.columns)} columns")
+    text, failed = told(findings, f"{path}: {len(table):,} rows, {len(kinds.columns.columns)} columns")
     return "\n".join([text, *left_out]), failed
 
 
@@ -96,11 +96,3 @@ def _read_parts(folder: Path, encoding: str | None) -> tuple[pa.Table, np.ndarra
     if len(tables) < 2:
         raise UserError(f"{folder}: expected at least train and test files there, such as train.csv and test.csv")
     return pa.concat_tables(tables), np.concatenate(parts)
-
-
-def _told(findings: Sequence[Finding], head: str) -> tuple[str, bool]:
-    failed = any(finding.level == "fail" for finding in findings)
-    lines = [head] + [
-        f"{finding.level:<8} {finding.message}" + (f" ({finding.hint})" if finding.hint else "") for finding in findings
-    ]
-    return "\n".join([*lines, "the audit failed" if failed else "the audit passed"]), failed

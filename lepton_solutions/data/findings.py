@@ -53,6 +53,15 @@ def failures(findings: Sequence[Finding]) -> UserError | None:
     if not failed:
         return None
     hints = dict.fromkeys(finding.hint for finding in failed if finding.hint)  # each once, in order
-    told = [finding.message for finding in failed]
-    message = told[0] if len(told) == 1 else "\n- ".join([f"the audit found {len(told)} leaks:", *told])
+    messages = [finding.message for finding in failed]
+    message = messages[0] if len(messages) == 1 else "\n- ".join([f"the audit found {len(messages)} leaks:", *messages])
     return UserError(message, hint="; ".join(hints) or None)
+
+
+def told(findings: Sequence[Finding], head: str) -> tuple[str, bool]:
+    """What `lepton audit` prints below a line on what was read, and whether a finding fails."""
+    failed = any(finding.level == "fail" for finding in findings)
+    lines = [head] + [
+        f"{finding.level:<8} {finding.message}" + (f" ({finding.hint})" if finding.hint else "") for finding in findings
+    ]
+    return "\n".join([*lines, "the audit failed" if failed else "the audit passed"]), failed

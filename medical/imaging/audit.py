@@ -60,7 +60,7 @@ def audit(
     equal = twins(looks)
     blank = np.array([one.blank for one in looks], dtype=bool)
     copies = near_duplicates(np.stack([one.thumbnail for one in looks]))
-    owners = {name: _codes(index, name) for name in ("patient", "study", "site")}
+    owners = {name: _codes(index, name) for name in ("patient", "site")} | {"study": _studies(index)}
     # Images in which there is nothing to see are equal by chance: they link nobody.
     linked_equal = np.where(blank, -1, equal)
     groups = linked(len(looks), linked_equal, copies.groups)
@@ -103,6 +103,12 @@ def _codes(index: pa.Table, name: str) -> NDArray[np.int64]:
     values = index.column(name).combine_chunks().dictionary_encode()
     codes: NDArray[np.int64] = values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes
+
+
+def _studies(index: pa.Table) -> NDArray[np.int64]:
+    """The study of each image, -1 where not given: `1` of one patient is not `1` of another."""
+    study, patient = _codes(index, "study"), _codes(index, "patient")
+    return np.where(study < 0, -1, study * (patient.max(initial=-1) + 2) + patient + 1)
 
 
 def _owners(codes: dict[str, NDArray[np.int64]], parts: NDArray[np.int8], *, group: str | None) -> list[Finding]:

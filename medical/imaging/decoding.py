@@ -81,7 +81,7 @@ class Decoded:
 def form_of(collection: Collection, data: Images) -> tuple[Form, list[str]]:
     """What the images are brought to, and what is to be said of it. Raises UserError where none can be read."""
     rows = np.unique(np.linspace(0, len(collection) - 1, SAMPLED).round().astype(int))
-    with ThreadPoolExecutor(_threads()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         seen = [sight for sight in pool.map(lambda row: _sight(collection, int(row)), rows) if sight is not None]
     if not seen:
         reason = _attempt(collection, int(rows[0]))
@@ -198,7 +198,7 @@ def _decode(collection: Collection, form: Form, unreadable: float, folder: Path,
         except UserError as error:
             return error.message
 
-    for row, result in enumerate(_in_order(one, n, form.row_bytes)):
+    for row, result in enumerate(in_order(one, n, form.row_bytes)):
         if isinstance(result, str):
             unread.append(Unread(image=names[row].as_py(), why=result))
         else:
@@ -214,16 +214,17 @@ def _decode(collection: Collection, form: Form, unreadable: float, folder: Path,
     (folder / "decoded.json").write_text(json.dumps(said), encoding="utf-8")
 
 
-def _in_order(work: Callable[[int], Result], n: int, row_bytes: int) -> Iterator[Result]:
+def in_order(work: Callable[[int], Result], n: int, row_bytes: int) -> Iterator[Result]:
     """The results of 0..n-1, by threads, few at a time. Decoding runs outside Python's lock."""
-    threads = _threads()
-    step = max(threads, min(512, AT_ONCE // max(1, row_bytes)))
-    with ThreadPoolExecutor(threads) as pool:
+    workers = threads()
+    step = max(workers, min(512, AT_ONCE // max(1, row_bytes)))
+    with ThreadPoolExecutor(workers) as pool:
         for start in range(0, n, step):
             yield from pool.map(work, range(start, min(n, start + step)))
 
 
-def _threads() -> int:
+def threads() -> int:
+    """Processors of this process, at most 32."""
     return min(32, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lepton_solutions.config import read_jobs
+from lepton_solutions.data.findings import told
 from lepton_solutions.errors import UserError
 from medical.imaging.settings import Imaging
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 PIPELINE = "medical/imaging"
 BESIDE = ("seed", "audit.duplicates", "model.task")  # what is not of `data` and changes what is found
+LOOK_BYTES = 2**13  # about what is kept of an image
 TABLES = (".csv", ".csv.gz", ".tsv", ".jsonl", ".parquet")
 
 
@@ -104,13 +104,11 @@ def inspect(path: Path, overrides: Sequence[str]) -> tuple[str, bool]:
     )
     head = f"{path}: {len(looks):,} images, {len(collection.labels)} labels"
     lines = [head + (", parts as given" if given else ", split as a run would" if parts is not None else ""), *unsplit]
-    for finding in audited.findings:
-        lines.append(f"{finding.level:<8} {finding.message}" + (f" ({finding.hint})" if finding.hint else ""))
+    text, failed = told(audited.findings, "\n".join(lines))
     if groups is not None:
         groups_file(groups, index, audited.groups, collection.labels)
-        lines.append(f"{'written':<8} {groups}: {len(np.unique(audited.groups)):,} groups of {len(looks):,} images")
-    failed = any(finding.level == "fail" for finding in audited.findings)
-    return "\n".join([*lines, "the audit failed" if failed else "the audit passed"]), failed
+        text += f"\n{'written':<8} {groups}: {len(np.unique(audited.groups)):,} groups of {len(looks):,} images"
+    return text, failed
 
 
 def _asked(path: Path, overrides: Sequence[str]) -> tuple[Imaging, Path | None]:
@@ -134,6 +132,7 @@ def _asked(path: Path, overrides: Sequence[str]) -> tuple[Imaging, Path | None]:
 
 def _looks(collection: Collection) -> tuple[list[Look], list[int], list[tuple[str, str]]]:
     """What can be read, its rows, and what cannot: name and reason."""
+    from medical.imaging.decoding import in_order
     from medical.imaging.looks import look
 
     names = collection.index.column("image").to_pylist()
@@ -147,11 +146,10 @@ def _looks(collection: Collection) -> tuple[list[Look], list[int], list[tuple[st
     looks: list[Look] = []
     kept: list[int] = []
     unreadable: list[tuple[str, str]] = []
-    with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        for row, found in enumerate(pool.map(one, range(len(collection)))):
-            if isinstance(found, str):
-                unreadable.append((names[row], found))
-            else:
-                looks.append(found)
-                kept.append(row)
+    for row, found in enumerate(in_order(one, len(collection), row_bytes=LOOK_BYTES)):
+        if isinstance(found, str):
+            unreadable.append((names[row], found))
+        else:
+            looks.append(found)
+            kept.append(row)
     return looks, kept, unreadable

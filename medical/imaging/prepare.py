@@ -7,16 +7,15 @@ identical images together. What is learned here about the pixels (window, mean) 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lepton_solutions.data.cache import cached
-from lepton_solutions.data.findings import failures
+from lepton_solutions.data.cache import cache_folder, cached
+from lepton_solutions.data.findings import Finding, failures
 from lepton_solutions.data.splits import PARTS, TRAIN
 from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json
@@ -31,6 +30,21 @@ from medical.imaging.store import Facts, PartFacts, Store, Task, targets, unit_c
 GROUPS = "groups.csv"  # images that look alike, as owners that a next run may keep together
 
 
+@dataclass(frozen=True)
+class Known:
+    """The images that could be read. index: a row for each, as `images` has them. target: as `store.targets` gives it.
+    notes: what is to be said of how they were brought to one form.
+    """
+
+    collection: Collection
+    task: Task
+    form: Form
+    images: Decoded
+    index: pa.Table
+    target: np.ndarray
+    notes: list[str]
+
+
 def prepare(settings: Imaging, run: Path, out: Path, progress: Progress, collection: Collection | None = None) -> None:
     """Images, split and audit; a failing audit ends the run, and `audit.json` stays to say why.
 
@@ -43,7 +57,8 @@ def prepare(settings: Imaging, run: Path, out: Path, progress: Progress, collect
     index = _with_pictures(collection, images, form)
     target = targets(index, len(collection.labels), task)
     check_level(index, data)
-    store, findings, groups = _split_and_audit(settings, collection, task, form, images, index, target, notes)
+    known = Known(collection, task, form, images, index, target, notes)
+    store, findings, groups = _split_and_audit(settings, known)
     progress.update(1.0, f"{store.facts.images:,} images, {len(collection.labels)} labels")
     store.write(out)
     write_json(out / "audit.json", [finding.to_json() for finding in findings])
@@ -52,8 +67,7 @@ def prepare(settings: Imaging, run: Path, out: Path, progress: Progress, collect
         from medical.imaging.audit import groups_file
 
         (out / "audit.json").replace(run / "audit.json")
-        if groups is not None:
-            groups_file(run / GROUPS, store.index, groups, store.facts.labels)
+        groups_file(run / GROUPS, store.index, groups, store.facts.labels)
         raise UserError(f"{collection.name}: {error.message}", hint=error.hint)
 
 
@@ -113,35 +127,25 @@ def check_level(index: pa.Table, data: Images) -> None:
         )
 
 
-def _split_and_audit(
-    settings: Imaging,
-    collection: Collection,
-    task: Task,
-    form: Form,
-    images: Decoded,
-    index: pa.Table,
-    target: np.ndarray,
-    notes: list[str],
-) -> tuple[Store, list, np.ndarray | None]:
+def _split_and_audit(settings: Imaging, known: Known) -> tuple[Store, list[Finding], np.ndarray]:
     from medical.imaging.audit import audit
     from medical.imaging.looks import twins
 
-    data = settings.data
-    split = split_images(
-        index,
-        target,
-        twins(images.looks),
-        data,
-        task=task,
-        labels=collection.labels,
-        generator=np.random.default_rng(settings.seed),
+    data, images, index, target, labels = (
+        settings.data,
+        known.images,
+        known.index,
+        known.target,
+        known.collection.labels,
     )
-    _check_rules(settings, index, target, split.part, task)
+    generator = np.random.default_rng(settings.seed)
+    split = split_images(index, target, twins(images.looks), data, task=known.task, labels=labels, generator=generator)
+    _check_rules(settings, index, target, split.part, known.task)
     audited = audit(
-        _named_apart(index),
+        index,
         images.looks,
         target=target,
-        labels=collection.labels,
+        labels=labels,
         published_split=split.given,
         parts=split.part,
         duplicates=settings.audit.duplicates,
@@ -150,19 +154,12 @@ def _split_and_audit(
     )
     order = _order(split.part, target)
     key = _parted(images, split.part, order)
-    facts = _facts(data, collection, task, form, images, split, index, target, key, notes)
+    facts = _facts(data, known, split, key)
     rows = [np.arange(int((split.part == part).sum())) for part in range(len(PARTS))]
     kept = index.take(pa.array(order))
     kept = kept.set_column(kept.column_names.index("part"), "part", pa.array(split.part[order], pa.int8()))
     kept = kept.append_column("row", pa.array(np.concatenate(rows), pa.int64()))
     return Store(facts, kept), audited.findings, audited.groups[order]
-
-
-def _named_apart(index: pa.Table) -> pa.Table:
-    """Studies named with their patient: `1` of one patient is not `1` of another."""
-    names = zip(index.column("patient").to_pylist(), index.column("study").to_pylist(), strict=True)
-    studies = [study if patient is None or study is None else f"{patient} {study}" for patient, study in names]
-    return index.set_column(index.column_names.index("study"), "study", pa.array(studies, pa.string()))
 
 
 def _check_rules(settings: Imaging, index: pa.Table, target: np.ndarray, part: np.ndarray, task: Task) -> None:
@@ -241,24 +238,12 @@ def _parted(images: Decoded, part: np.ndarray, order: np.ndarray) -> str:
     return key
 
 
-def _facts(
-    data: Images,
-    collection: Collection,
-    task: Task,
-    form: Form,
-    images: Decoded,
-    split: Split,
-    index: pa.Table,
-    target: np.ndarray,
-    key: str,
-    notes: Sequence[str],
-) -> Facts:
-    from lepton_solutions.data.cache import cache_folder
-
+def _facts(data: Images, known: Known, split: Split, key: str) -> Facts:
+    collection, form, images, target = known.collection, known.form, known.images, known.target
     train = np.load(cache_folder() / key / f"{PARTS[TRAIN]}.npy", mmap_mode="r", allow_pickle=False)
     low, high = window(data, form, train)
     mean, std = moments(train, low, high)
-    said = [*collection.notes, *notes, *split.notes]
+    said = [*collection.notes, *known.notes, *split.notes]
     if images.unread:
         said.append(f"{len(images.unread):,} of {len(collection):,} images were left out, listed under `unread`")
     unknown = np.isnan(target) if target.ndim == 2 else target < 0
@@ -266,7 +251,7 @@ def _facts(
         said.append(f"{int(unknown.sum()):,} labels are unknown: they are neither learned from nor measured")
     return Facts(
         source=collection.name,
-        task=task,
+        task=known.task,
         labels=list(collection.labels),
         channels=form.channels,
         dims=form.dims,
@@ -288,7 +273,7 @@ def _facts(
         cite=collection.cite,
         images=len(images.kept),
         parts={
-            name: _part_facts(index, target, split.part == number, len(collection.labels))
+            name: _part_facts(known.index, target, split.part == number, len(collection.labels))
             for number, name in enumerate(PARTS)
         },
         unread=images.unread,

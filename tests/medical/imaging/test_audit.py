@@ -97,6 +97,13 @@ def test_an_owner_in_two_parts_fails(pictures, parts, name):
     assert "p0" not in finding.message + finding.hint  # who it is stays out of the report
 
 
+def test_a_study_is_known_by_its_patient_too(pictures, parts):
+    patients = [f"p{i}" for i in range(N)]
+    assert told(pictures, parts=parts, patient=patients, study=["1"] * N).findings == []
+    (found,) = told(pictures, parts=parts, study=["1"] * N).findings
+    assert (found.level, found.columns) == ("fail", ("study",))
+
+
 def test_a_site_has_to_be_held_out_whole_only_when_that_was_asked(pictures):
     parts = np.repeat([TRAIN, VALIDATION, TEST, TEST], N // 4).astype(np.int8)
     site = ["a"] * (N // 2) + ["b"] * (N // 2)  # train and validation share a site, test has its own
