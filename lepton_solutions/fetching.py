@@ -55,8 +55,9 @@ def _of_package(pipeline: str) -> Callable[[Settings], Weights]:
 
 
 def _data_alone(settings: Settings) -> Weights:
-    source = getattr(getattr(settings, "data", None), "source", None)
-    if isinstance(source, Call) and getattr(settings.data, "path", None) is None:  # type: ignore[attr-defined]
+    data = getattr(settings, "data", None)
+    source = getattr(data, "source", None)
+    if isinstance(source, Call) and getattr(data, "path", None) is None:
         source.resolve()()
     return []
 

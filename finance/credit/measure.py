@@ -124,7 +124,7 @@ def _outcomes_by_group(
     """Approval, default rate and AUC per level of each protected column; numbers in four bands of equal size."""
     found = []
     raw = prepared.raw(TEST)
-    for column in prepared.facts["protected"]:  # type: ignore[attr-defined]
+    for column in prepared.protected:
         for level, mask in bands(raw.column(column), name=str(column)):
             approval, observed = metrics.share(approved, w, among=mask), metrics.share(y, w, among=mask)
             if approval is None or observed is None:
@@ -133,11 +133,10 @@ def _outcomes_by_group(
             auc = (
                 metrics.binary_metrics(y[mask], probability[mask], w[mask], generator=draws())["auc"] if both else None
             )
-            meanings = prepared.facts["meanings"]
             found.append(
                 {
                     "column": column,
-                    "level": meanings.get(f"{column}={level}", level),  # type: ignore[attr-defined]
+                    "level": prepared.meanings.get(f"{column}={level}", level),
                     "rows": int(mask.sum()),
                     "approval_rate": approval.to_json(),
                     "observed_rate": observed.to_json(),

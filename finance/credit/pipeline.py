@@ -6,9 +6,8 @@ report (`report.py`).
     lepton run finance/credit data.path=loans.csv data.target=default
 """
 
-from pathlib import Path
-
 from finance.credit.settings import Credit
+from lepton_solutions.files import stamp
 from lepton_solutions.pipeline import Stage
 
 
@@ -30,7 +29,7 @@ def stages(settings: Credit) -> list[Stage]:
             lambda run, out, progress: prepare_rows(settings, run, out),
             reads=(),
             writes=prepared,
-            depends=(settings.data, settings.audit, settings.seed, _stamp(settings.data.path)),
+            depends=(settings.data, settings.audit, settings.seed, stamp(settings.data.path)),
         ),
         Stage(
             "train",
@@ -60,9 +59,3 @@ def stages(settings: Credit) -> list[Stage]:
             writes=("report.html", "figures"),
         ),
     ]
-
-
-def _stamp(path: str | None) -> tuple[int, int] | None:
-    """What changes when the user's file does."""
-    place = None if path is None else Path(path).expanduser()
-    return (place.stat().st_size, place.stat().st_mtime_ns) if place is not None and place.is_file() else None

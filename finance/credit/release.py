@@ -12,10 +12,9 @@ from lepton_solutions import bundle
 from lepton_solutions.data.decision import Decision
 from lepton_solutions.data.prepare import Prepared
 from lepton_solutions.data.splits import TEST
-from lepton_solutions.deploy.parity import TOLERANCE, check_parity
+from lepton_solutions.deploy.parity import TOLERANCE, check_parity, refuse_a_difference
 from lepton_solutions.deploy.predictor import Predictor
 from lepton_solutions.engines import ENGINE, Engine, latency_ms
-from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json, write_text
 from lepton_solutions.pipeline import about
 from lepton_solutions.progress import Progress
@@ -49,11 +48,7 @@ def export(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     progress.update(0.6, "parity")
     engine = Predictor.open(folder).engine
     parity = check_parity(prepared.raw(TEST), prepared.columns, decision, models[OURS].logit, engine)
-    if parity["flipped"] or parity["largest_difference"] > TOLERANCE:  # type: ignore[operator]
-        raise UserError(
-            f"the exported model does not decide as the trained one: largest difference "
-            f"{parity['largest_difference']:.2g}, {parity['flipped']} decisions flipped; nothing was released"
-        )
+    refuse_a_difference(parity, tolerance=TOLERANCE)
     rest = bundle.size_bytes(folder) - len(graphs[OURS])
     sizes = {name: len(graph) + rest for name, graph in graphs.items()} | {
         "baseline": len(graphs[evaluation["baseline"]]) + rest

@@ -32,7 +32,13 @@ from lepton_solutions.reporting.page import (
     render,
 )
 from lepton_solutions.reporting.run import DataCard, RunMetrics, read_record
-from lepton_solutions.reporting.sections import making_section, training_figures, training_section, weight_of
+from lepton_solutions.reporting.sections import (
+    making_section,
+    released_section,
+    training_figures,
+    training_section,
+    weight_of,
+)
 
 METRICS = {
     "auc": "AUC",
@@ -71,7 +77,7 @@ def credit_report(run: Path) -> str:
         group_section(found, data),
         scorecard_section(learned, data),
         data_section(metrics, data, found),
-        parity_section(metrics),
+        released_section(metrics, unit="rows"),
         training_section(run / "training"),
         making_section(metrics),
     ]
@@ -269,23 +275,6 @@ def data_section(metrics: RunMetrics, data: DataCard, found: Evaluation) -> Sect
         left_out = list(data.ignored.items())
         blocks.append(Table(("Column", "Reason"), left_out, "Columns left out", align="ll", tall=len(left_out) > 12))
     return Section("Data and audit", blocks)
-
-
-def parity_section(metrics: RunMetrics) -> Section:
-    parity = metrics.parity
-    if parity is None:
-        return Section("Released model", [])
-    lead = (
-        f"The exported model was compared with the trained one on {parity.rows:,} rows: the largest difference of a "
-        f"probability is {parity.largest_difference:.1g}, and {parity.flipped or 'no'} decision"
-        f"{'' if parity.flipped == 1 else 's'} flipped."
-    )
-    rows = [
-        (case.case, f"{case.rows:,}", f"{case.largest_difference:.1g}", f"{case.flipped:,}") for case in parity.cases
-    ]
-    head = ("Rows", "Count", "Largest difference", "Flipped decisions")
-    tables = [Table(head, rows, "By kind of rows", tall=len(rows) > 12)] if rows else []
-    return Section("Released model", [*tables] or [Text("Parity by kind of rows was not recorded.")], lead)
 
 
 def _pictures(figures: Mapping[str, Figure], *names: str) -> Sequence[Pictures]:

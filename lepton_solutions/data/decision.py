@@ -40,7 +40,15 @@ class Decision:
 
     @classmethod
     def from_json(cls, values: dict[str, float | str]) -> "Decision":
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(
+            slope=float(values["slope"]),
+            intercept=float(values["intercept"]),
+            threshold=float(values["threshold"]),
+            review_low=float(values["review_low"]),
+            review_high=float(values["review_high"]),
+            below=str(values["below"]),
+            at_or_above=str(values["at_or_above"]),
+        )
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

@@ -58,6 +58,20 @@ class Prepared:
     facts: dict[str, object]
     findings: list[Finding]
 
+    @property
+    def protected(self) -> list[str]:
+        """Columns that must not decide."""
+        found = self.facts["protected"]
+        assert isinstance(found, list)
+        return found
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What columns and, as `column=level`, their codes mean."""
+        found = self.facts["meanings"]
+        assert isinstance(found, dict)
+        return found
+
     def sample(self, part: int) -> Sample:
         """The encoded rows of one part."""
         mask = self.part == part

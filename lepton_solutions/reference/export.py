@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lepton_solutions.deploy.parity import Case, Proof, proof_of, refuse_a_difference
 from lepton_solutions.engines import CHUNK, ENGINE, Engine, latency_ms
-from lepton_solutions.errors import UserError
 from lepton_solutions.models.graphs import export_module
 
 # Largest difference of an answer, relative to the largest answer: float32 sums in another order.
@@ -55,7 +55,7 @@ def parity(
     rows: Tensor,
     *,
     activation: Callable[[Tensor], Tensor] = lambda output: output,
-) -> dict[str, object]:
+) -> Proof:
     """The exported against the trained model, on test rows at once and one by one.
 
     activation: from the network's output [n, ...] to what is compared. Raises UserError where an answer differs by
@@ -71,17 +71,8 @@ def parity(
             ("single rows", few, alone),
         )
     ]
-    proof = {
-        "rows": sum(case["rows"] for case in cases),
-        "largest_difference": max(case["largest_difference"] for case in cases),
-        "flipped": sum(case["flipped"] for case in cases),
-        "cases": cases,
-    }
-    if proof["flipped"] or not proof["largest_difference"] <= TOLERANCE:
-        raise UserError(
-            f"the exported model does not answer as the trained one: largest difference "
-            f"{proof['largest_difference']:.2g}, {proof['flipped']} answers flipped; nothing was released"
-        )
+    proof = proof_of(cases)
+    refuse_a_difference(proof, tolerance=TOLERANCE)
     return proof
 
 
@@ -90,7 +81,7 @@ def _answers(network: nn.Module, rows: Tensor) -> Tensor:
         return torch.cat([network(some) for some in rows.split(CHUNK)])
 
 
-def _compare(case: str, trained: Tensor, exported: Tensor) -> dict:
+def _compare(case: str, trained: Tensor, exported: Tensor) -> Case:
     scale = max(1.0, float(trained.abs().max()))
     difference = float((trained - exported).abs().max()) / scale
     flipped = 0

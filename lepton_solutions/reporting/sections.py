@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from lepton_solutions.reporting.page import Block, Code, Facts, Picture, Pictures, Section, Table, Text, picture
 from lepton_solutions.reporting.plots import history_figure
-from lepton_solutions.reporting.run import RunMetrics, Variant
+from lepton_solutions.reporting.run import Parity, RunMetrics, Variant
 from lepton_solutions.training.history import NAME, judged, read_history
 from lepton_solutions.training.plan import PLAN
 
@@ -49,6 +50,28 @@ def training_section(training: Path) -> Section:
     if words:
         blocks.append(Text("Device, precision, memory layout and execution of a step: " + "; ".join(words) + "."))
     return Section("Training", blocks)
+
+
+def released_section(metrics: RunMetrics, *, unit: str, blocks: Sequence[Block] = ()) -> Section:
+    """Whether the exported model answers as the trained one. unit: `rows`, `images`. blocks: what stands below."""
+    parity = metrics.parity
+    if parity is None:
+        return Section("Released model", [])
+    lead = (
+        f"The exported model was compared with the trained one on {parity.rows:,} {unit}: the largest difference of a "
+        f"probability is {parity.largest_difference:.1g}, and {parity.flipped or 'no'} decision"
+        f"{'' if parity.flipped == 1 else 's'} flipped."
+    )
+    return Section("Released model", [*parity_tables(parity, unit=unit), *blocks], lead)
+
+
+def parity_tables(parity: Parity, *, unit: str) -> list[Block]:
+    """The comparison by kind of rows, where it was recorded."""
+    rows = [
+        (case.case, f"{case.rows:,}", f"{case.largest_difference:.1g}", f"{case.flipped:,}") for case in parity.cases
+    ]
+    head = (unit.capitalize(), "Count", "Largest difference", "Flipped decisions")
+    return [Table(head, rows, f"By kind of {unit}", tall=len(rows) > 12)] if rows else []
 
 
 def making_section(metrics: RunMetrics) -> Section:

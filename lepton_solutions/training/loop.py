@@ -56,6 +56,17 @@ class Outcome:
     epoch: int
     metrics: dict[str, float] = field(default_factory=dict)
 
+    def facts(self) -> dict[str, object]:
+        """What is worth keeping of it as JSON."""
+        return {
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "kept_epoch": self.epoch,
+            "stopped": self.stopped,
+            "plan": str(self.plan),
+            "seconds": round(self.seconds, 3),
+        }
+
 
 def fit(
     network: nn.Module,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lepton_solutions.data.images import Picture
+from lepton_solutions.deploy.parity import Case, Proof, proof_of, refuse_a_difference
 from lepton_solutions.errors import UserError
 from medical.imaging.decision import ImageDecision
 from medical.imaging.predictor import ImagePredictor, Outputs
@@ -30,14 +31,14 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Case:
+class Answered:
     """One kind of images, answered by both. images: their number."""
 
     name: str
     trained: Outputs
     exported: Outputs
 
-    def compared(self, decision: ImageDecision) -> dict[str, object]:
+    def compared(self, decision: ImageDecision) -> Case:
         """largest_difference: of a probability. flipped: calls and refusals that differ, but for those on the line."""
         alone = np.arange(len(self.trained.logit))
         before, after = (
@@ -64,60 +65,45 @@ def check_parity(
     predictor: ImagePredictor,
     stored: np.ndarray,
     pictures: Iterable[tuple[int, Picture]],
-) -> dict[str, object]:
+) -> Proof:
     """The largest difference and the flipped calls, over all cases and in each. Raises UserError where they are more
     than arithmetic explains.
 
     stored: [n, channels, *size], the prepared test images. pictures: some of them as their files hold them, with the
     row in `stored`.
     """
-    cases = list(_cases(exported, predictor, stored, list(pictures)))
-    compared = [case.compared(predictor.decision) for case in cases]
-    proof = {
-        "rows": sum(case["rows"] for case in compared),  # type: ignore[misc]
-        "largest_difference": max(case["largest_difference"] for case in compared),  # type: ignore[type-var]
-        "flipped": sum(case["flipped"] for case in compared),  # type: ignore[misc]
-        "cases": compared,
-    }
-    wrong = [
-        case
-        for case in compared
-        if case["flipped"] or not case["largest_difference"] <= TOLERANCE  # type: ignore[operator]
-    ]
-    if wrong:
-        raise UserError(
-            f"the exported model does not answer as the trained one, first on `{wrong[0]['case']}`: largest difference "
-            f"{wrong[0]['largest_difference']:.2g}, {wrong[0]['flipped']} answers flipped; nothing was released"
-        )
+    cases = _cases(exported, predictor, stored, list(pictures))
+    proof = proof_of([case.compared(predictor.decision) for case in cases])
+    refuse_a_difference(proof, tolerance=TOLERANCE)
     return proof
 
 
 def _cases(
     exported: Exported, predictor: ImagePredictor, stored: np.ndarray, pictures: Sequence[tuple[int, Picture]]
-) -> Iterator[Case]:
+) -> Iterator[Answered]:
     inputs, generator = predictor.inputs, np.random.default_rng(0)
     on_grid = [_arrays(pixels, inputs.spacing) for pixels in stored]
     trained = _trained(exported, on_grid)
-    yield Case("test images", trained, predictor.outputs(on_grid))
+    yield Answered("test images", trained, predictor.outputs(on_grid))
     few = slice(0, ALONE)
     alone = [predictor.outputs([one]) for one in on_grid[few]]
-    yield Case("single images", _rows(trained, few), _joined(alone))
+    yield Answered("single images", _rows(trained, few), _joined(alone))
     if pictures:
         rows = np.array([row for row, _ in pictures])
         raw = [inputs.arrays(picture, where="a test image") for _, picture in pictures]
-        yield Case("as the files hold them", _rows(trained, rows), predictor.outputs(raw))
+        yield Answered("as the files hold them", _rows(trained, rows), predictor.outputs(raw))
     low, high = np.float32(inputs.low), np.float32(inputs.high)
     shape = (inputs.channels, *inputs.size)
     edges = [np.full(shape, value, np.float32) for value in (low, high, low - (high - low), high + (high - low))]
     edges.append(generator.uniform(low, high, shape).astype(np.float32))
     unusual = [_arrays(pixels, inputs.spacing) for pixels in edges]
-    yield Case("constant images and noise", _trained(exported, unusual), predictor.outputs(unusual))
+    yield Answered("constant images and noise", _trained(exported, unusual), predictor.outputs(unusual))
     if inputs.resized:
         others = [_arrays(*_odd(pixels, inputs.spacing, generator)) for pixels in stored[:ODD]]
-        yield Case("other sizes and spacings", _trained(exported, others), predictor.outputs(others))
+        yield Answered("other sizes and spacings", _trained(exported, others), predictor.outputs(others))
     real = list(_real(predictor))
     if real:
-        yield Case("real CT", _trained(exported, real), predictor.outputs(real))
+        yield Answered("real CT", _trained(exported, real), predictor.outputs(real))
 
 
 def _arrays(pixels: np.ndarray, spacing: Sequence[float] | None) -> Arrays:

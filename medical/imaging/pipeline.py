@@ -6,8 +6,7 @@ The run in the order of its stages: prepare (`prepare.py`), train (`train.py`), 
     lepton run medical/imaging data.path=images/
 """
 
-from pathlib import Path
-
+from lepton_solutions.files import stamp
 from lepton_solutions.pipeline import Stage
 from medical.imaging.settings import Imaging
 
@@ -30,7 +29,7 @@ def stages(settings: Imaging) -> list[Stage]:
             lambda run, out, progress: prepare(settings, run, out, progress),
             reads=(),
             writes=prepared,
-            depends=(settings.data, settings.audit, settings.seed, settings.model.task, _stamp(settings.data.path)),
+            depends=(settings.data, settings.audit, settings.seed, settings.model.task, stamp(settings.data.path)),
         ),
         Stage(
             "train",
@@ -60,12 +59,3 @@ def stages(settings: Imaging) -> list[Stage]:
             writes=("report.html", "figures"),
         ),
     ]
-
-
-def _stamp(path: str | None) -> tuple[tuple[str, int, int], ...]:
-    """What changes when the user's files do."""
-    place = None if path is None else Path(path).expanduser()
-    if place is None or not place.exists():
-        return ()
-    files = sorted(place.rglob("*")) if place.is_dir() else [place]
-    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file())

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def export(settings: Imaging, run: Path, out: Path, progress: Progress) -> None:
     one = {"pixels": stored[:1]} | ({"spacing": np.ones((1, store.facts.dims), np.float32)} if exported.spaced else {})
     latency = latency_ms(partial(Engine(content, threads=1).answers, **one), calls=TIMED)
     ours = {"size_bytes": bundle.size_bytes(folder), "latency_ms": latency, "engine": ENGINE}
-    summary = _summary(settings, run, store.facts, Evaluation.model_validate(evaluation), exported, ours)
+    summary = _summary(settings, run, store.facts, learned, Evaluation.model_validate(evaluation), exported, ours)
     write_json(out / "metrics.json", summary | {"parity": parity})
 
 
@@ -129,13 +129,13 @@ def _summary(
     settings: Imaging,
     run: Path,
     facts: Facts,
+    learned: dict[str, Any],
     evaluation: Evaluation,
     exported: Exported,
     ours: dict[str, object],
 ) -> dict[str, object]:
     """`metrics.json`, but for parity."""
     test = {name: {key: value.to_json() for key, value in found.items()} for name, found in evaluation.test.items()}
-    learned = json.loads((run / "learned.json").read_text(encoding="utf-8"))
     baseline = {"size_bytes": (run / "baseline.json").stat().st_size, "engine": "numpy"}
 
     def variant(name: str, label: str, weight: dict[str, object]) -> dict[str, object]:

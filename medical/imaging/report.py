@@ -28,7 +28,7 @@ from lepton_solutions.reporting.page import (
     render,
 )
 from lepton_solutions.reporting.run import RunMetrics, read_record
-from lepton_solutions.reporting.sections import making_section, training_figures, training_section
+from lepton_solutions.reporting.sections import making_section, released_section, training_figures, training_section
 from medical.imaging import store
 from medical.imaging.card import limits
 from medical.imaging.evaluation import Evaluation
@@ -44,6 +44,7 @@ from medical.imaging.sections import (
 )
 from medical.imaging.verdict import RESEARCH, percent, verdict
 
+PREDICT = "lepton predict RUN_OR_BUNDLE folder_of_images/ -o answers.csv"
 MOST_UNREAD = 20  # listed in the page; all stand in data.json
 
 
@@ -86,7 +87,7 @@ def _page(
         training_section(run / "training"),
         data_section(data, found),
         Section("Limits", [Text(limit) for limit in limits(data, found)]),
-        released_section(metrics),
+        released_section(metrics, unit="images", blocks=[Code(PREDICT)]),
         making_section(metrics),
     ]
     failed = metrics.audit is not None and metrics.audit.failed
@@ -195,21 +196,3 @@ def data_section(data: store.Facts, found: Evaluation) -> Section:
         table = [(unread.image, unread.why) for unread in some]
         blocks.append(Table(("File", "Why"), table, f"{len(data.unread):,} files not read", align="ll", note=rest))
     return Section("Data", blocks)
-
-
-def released_section(metrics: RunMetrics) -> Section:
-    parity = metrics.parity
-    if parity is None:
-        return Section("Released model", [])
-    lead = (
-        f"The exported model was compared with the trained one on {parity.rows:,} images: the largest difference is "
-        f"{parity.largest_difference:.1g}, and {parity.flipped or 'no'} decision{'' if parity.flipped == 1 else 's'} "
-        "flipped."
-    )
-    rows = [
-        (case.case, f"{case.rows:,}", f"{case.largest_difference:.1g}", f"{case.flipped:,}") for case in parity.cases
-    ]
-    head = ("Images", "Count", "Largest difference", "Flipped decisions")
-    blocks: list[Block] = [Table(head, rows, "By kind of images", tall=len(rows) > 12)] if rows else []
-    predict = Code("lepton predict RUN_OR_BUNDLE folder_of_images/ -o answers.csv")
-    return Section("Released model", [*blocks, predict], lead)

@@ -187,25 +187,12 @@ REORDERED = Source(
     sha256="8c555c787c4594882835129e3cee6a02cf9b8a6d8aed162b512521a5697177c8",
 )
 
-# What `lepton list` says of each set: where its file of 28 pixels is.
-PATHMNIST = SETS["pathmnist"].source(28)
-CHESTMNIST = SETS["chestmnist"].source(28)
-DERMAMNIST = SETS["dermamnist"].source(28)
-OCTMNIST = SETS["octmnist"].source(28)
-PNEUMONIAMNIST = source_of("pneumoniamnist", 28)
-RETINAMNIST = SETS["retinamnist"].source(28)
-BREASTMNIST = SETS["breastmnist"].source(28)
-BLOODMNIST = SETS["bloodmnist"].source(28)
-TISSUEMNIST = SETS["tissuemnist"].source(28)
-ORGANAMNIST = SETS["organamnist"].source(28)
-ORGANCMNIST = SETS["organcmnist"].source(28)
-ORGANSMNIST = SETS["organsmnist"].source(28)
-ORGANMNIST3D = SETS["organmnist3d"].source(28)
-NODULEMNIST3D = SETS["nodulemnist3d"].source(28)
-ADRENALMNIST3D = SETS["adrenalmnist3d"].source(28)
-FRACTUREMNIST3D = SETS["fracturemnist3d"].source(28)
-VESSELMNIST3D = SETS["vesselmnist3d"].source(28)
-SYNAPSEMNIST3D = SETS["synapsemnist3d"].source(28)
+
+def __getattr__(name: str) -> Source:
+    """`PATHMNIST` and so on: where the file of 28 pixels is, as `lepton list` asks of every set."""
+    if name.lower() in SETS and name.isupper():
+        return source_of(name.lower(), 28)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def pathmnist(resolution: int = 28) -> Collection:

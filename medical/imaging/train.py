@@ -279,11 +279,6 @@ def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _told(seed: int, outcome: Outcome) -> dict[str, object]:
     return {
         "seed": seed,
-        "steps": outcome.steps,
-        "epochs": outcome.epochs,
-        "kept_epoch": outcome.epoch,
-        "stopped": outcome.stopped,
-        "plan": str(outcome.plan),
-        "seconds": round(outcome.seconds, 3),
+        **outcome.facts(),
         "validation": {name: round(value, 6) for name, value in outcome.metrics.items()},
     }

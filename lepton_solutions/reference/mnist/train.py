@@ -140,12 +140,7 @@ def keep(network: DigitNet, outcome: Outcome, settings: Fit, sources: Sources, o
         "batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
         "optimiser": settings.optimiser,
-        "steps": outcome.steps,
-        "epochs": outcome.epochs,
-        "kept_epoch": outcome.epoch,
-        "stopped": outcome.stopped,
-        "plan": str(outcome.plan),
-        "seconds": round(outcome.seconds, 3),
+        **outcome.facts(),
         "validation": judge(network, sources.validation),
     }
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -84,11 +85,10 @@ def checkpoints(name: str) -> dict[str, object]:
         write(self)
         spent.append(time.perf_counter() - start)
 
-    keeper.Keeper.write = timed  # type: ignore[method-assign]
     settings = fit_settings(
         plan="eager", epochs=100_000, batch_size=case.batch_size, optimiser="adam", seconds=TRAINED, logger="none"
     )
-    with tempfile.TemporaryDirectory(dir=".bench") as folder:
+    with tempfile.TemporaryDirectory(dir=".bench") as folder, mock.patch.object(keeper.Keeper, "write", timed):
         outcome = fit(
             new_network(case, 0), case.task, Resident((rows.inputs,), rows.target), settings, seed=0,
             folder=Path(folder), generator=torch.Generator().manual_seed(0),
