@@ -1,4 +1,4 @@
-"""What several tests share: one finished run, a toy pipeline, the command line in this process, what the log says."""
+"""What several tests share: a finished run, a toy pipeline, prepared loans, the command line, what the log says."""
 
 import logging
 import shutil
@@ -11,10 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from loan_rows import BASE
 
 from lepton_solutions.config import read_jobs
+from lepton_solutions.errors import UserError
 from lepton_solutions.pipeline import execute
 from lepton_solutions.progress import Progress
+from lepton_solutions.settings import Audit, Table
 
 PIPELINE = "finance/credit"
 SMALL = ("fit.epochs=3", "model.members=4")  # enough to have every file; the figures do not matter here
@@ -169,6 +172,38 @@ def german_csv(tmp_path: Path) -> Path:
     place = tmp_path / "loans.csv"
     pyarrow.csv.write_csv(load(job.settings.data).rows, place)
     return place
+
+
+@pytest.fixture
+def in_tmp_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The current folder is one of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> Callable[..., object]:
+    """Columns and settings to what was prepared of them, as `loans.csv`."""
+    from lepton_solutions.data.prepare import prepare
+
+    def call(values: dict[str, object], *, seed: int = 0, **settings: object) -> object:
+        place = tmp_path / "loans.csv"
+        pyarrow.csv.write_csv(pa.table({name: pa.array(list(column)) for name, column in values.items()}), place)
+        data = Table(**BASE | {"path": str(place), "target": "bad"} | settings)
+        return prepare(data, Audit(duplicates="warn"), seed=seed)
+
+    return call
+
+
+@pytest.fixture
+def refusal(done: Callable[..., object], tmp_path: Path) -> Callable[..., str]:
+    """The same, to the message; the file's folder left out of it."""
+
+    def call(values: dict[str, object], **settings: object) -> str:
+        with pytest.raises(UserError) as refused:
+            done(values, **settings)
+        return str(refused.value).replace(f"{tmp_path}/", "")
+
+    return call
 
 
 @pytest.fixture
