@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from lepton_solutions import __version__
-from lepton_solutions.endings import is_first, one_voice
+from lepton_solutions.endings import is_first, leave, one_voice, world
 from lepton_solutions.errors import UserError, did_you_mean
 
 
@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 130
     except SystemExit as leaving:  # click's way out when the reader of our output went away, as `| head` does
         code = leaving.code if sys.stdout is out else 0
-    sys.exit(code if isinstance(code, int) else 0)
+    ended = code if isinstance(code, int) else 0
+    if world() > 1 and (torch := sys.modules.get("torch")) is not None and torch.distributed.is_initialized():
+        leave(ended)
+    sys.exit(ended)
 
 
 class Verbs(click.Group):

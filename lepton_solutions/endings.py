@@ -3,11 +3,13 @@
 import logging
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json
@@ -25,6 +27,17 @@ def world() -> int:
 def is_first() -> bool:
     """Whether this process speaks for all that were started together."""
     return world() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def leave(code: int) -> NoReturn:
+    """End a process of several, whose work is done and whose files are closed, without Python's own ending.
+
+    A thread of gloo may still be letting go of the last word's tensors, for which it needs the interpreter; where that
+    is ending, CPython ends the thread instead, in the midst of C++, and the process aborts.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextmanager

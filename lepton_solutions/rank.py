@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from lepton_solutions.config import Job, schema_of
-from lepton_solutions.endings import note, one_voice
+from lepton_solutions.endings import leave, note, one_voice
 from lepton_solutions.errors import UserError
 from lepton_solutions.pipeline import CONFIG, LOG, follow, run_stages, stages_of, team_of
 from lepton_solutions.places import conf_folder
@@ -68,4 +68,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), quiet="--quiet" in sys.argv))
+    leave(main(Path(sys.argv[1]), int(sys.argv[2]), quiet="--quiet" in sys.argv))

@@ -6,7 +6,6 @@ where a process that waits for hours costs nothing.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -137,6 +136,4 @@ def _join(device: str) -> Processes:
     on_cpus = distributed.get_backend() == "gloo"
     words = distributed.group.WORLD if on_cpus else distributed.new_group(backend="gloo", timeout=TIMEOUT)
     assert isinstance(words, distributed.ProcessGroup)
-    if on_cpus:  # Fabric does so for NCCL alone; a thread of gloo that outlives the interpreter aborts the process
-        atexit.register(distributed.destroy_process_group)
     return Processes(fabric.global_rank, world, fabric, words)
