@@ -89,3 +89,8 @@ def test_a_source_without_patient_is_filed_without_one(tmp_path: Path):
 def test_images_of_two_studies_are_not_mixed(tmp_path: Path):
     with pytest.raises(UserError, match="one StudyInstanceUID"):
         write_study(tmp_path, [reading(), reading(StudyInstanceUID="9.9")], MAKER)
+
+
+def test_text_burnt_into_the_source_is_declared_in_the_capture(tmp_path):
+    _, capture = write_study(tmp_path, [reading(BurnedInAnnotation="YES")], MAKER)
+    assert pydicom.dcmread(capture).BurnedInAnnotation == "YES"

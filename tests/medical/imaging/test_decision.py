@@ -260,3 +260,21 @@ def test_deciding_needs_numpy_alone():
     code = f"import sys, medical.imaging.decision; print([name for name in {others} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_on_the_line_is_called_and_on_the_limit_possible():
+    decision = replace(decided("binary"), threshold=(0.5,), limit=(0.5, 0.5))
+    assert decision.called(np.array([0.5])).tolist() == [1]
+    assert decision.possible(np.array([0.5])).tolist() == [[True, True]]
+
+
+def test_what_is_foreign_and_uncertain_is_refused():
+    decision = replace(decided("binary"), refer_below=99.0)
+    (answer,) = decision.decide(np.array([0.0]), np.array([1e3]), np.array([0]))
+    assert answer.refer and answer.refused and answer.decision == "refused"
+
+
+def test_no_more_calibration_images_are_refused_than_asked():
+    logit, distance, target = images("binary", 150)
+    decision = decided("binary", logit=logit, distance=distance, target=target, units=np.arange(150))
+    assert (distance > decision.distance_limit).mean() <= 0.01

@@ -199,3 +199,15 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken(tmp_pat
     dataset.save_as(tmp_path / "a.dcm")
     with pytest.raises(UserError, match=r"a\.dcm: found 77,307,052,050 bytes of pixels claimed by the header"):
         read_dicom(tmp_path / "a.dcm")
+
+
+def test_a_table_of_monochrome1_is_turned_round(tmp_path):
+    from pydicom import Dataset
+
+    table = Dataset()
+    table.add_new(0x00283002, "US", [4, 0, 16])
+    table.add_new(0x00283004, "LO", "US")
+    table.add_new(0x00283006, "US", [0, 100, 200, 300])
+    stored = np.arange(4, dtype=np.uint16).reshape(2, 2)
+    made = image(stored, PhotometricInterpretation="MONOCHROME1", ModalityLUTSequence=[table])
+    assert read_dicom(write(tmp_path / "a", made)).pixels.ravel().tolist() == [65535, 65435, 65335, 65235]

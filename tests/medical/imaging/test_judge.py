@@ -223,3 +223,14 @@ def test_a_slice_of_a_few_units_is_not_shown(cache):
 def test_equal_runs_measure_equal_figures(cache):
     found, asked = store(cache, "multiclass"), settings()
     assert judge(asked, found, *examined(found, asked)) == judge(asked, found, *examined(found, asked))
+
+
+def test_every_interval_draws_patients(cache):
+    from dataclasses import replace
+
+    found, asked = store(cache, "binary"), settings("decision.refer=0.1")
+    units, answers, before = examined(found, asked)
+    whole, apart = (judge(asked, found, one, answers, before) for one in (units, replace(units, groups=None)))
+    for name in ("test", "by_label", "better_than_baseline", "operating", "conformal", "selective", "foreign"):
+        assert getattr(whole, name) != getattr(apart, name), name
+    assert [one.metrics for one in whole.slices] != [one.metrics for one in apart.slices]

@@ -43,7 +43,8 @@ def test_a_trained_run_is_measured_on_its_test_part(trained, task, labels):
     assert table.num_rows == found.parts["test"].units == 32
     Maps.read(run / "explained.npz")
     if task == "binary":
-        logit, _ = logits(load(run), Store.read(run).pixels(TEST))
+        logit, far = logits(load(run), Store.read(run).pixels(TEST))
+        np.testing.assert_allclose(table.column("distance").to_numpy(), far)
         target = Store.read(run).target(TEST)
         assert found.test["trained"]["auc"].value == pytest.approx(roc_auc_score(target, logit))
         assert found.patients == 16

@@ -138,3 +138,14 @@ def test_several_labels_are_spread_by_the_rarest():
     assert strata(target, "multilabel")[target[:, 2] == 1].min() == 3
     with pytest.raises(UserError, match="the train part would hold no image with `never`"):
         cut(np.column_stack([target[:, 0], np.zeros(600)]).astype(np.float32), labels=["common", "never"])
+
+
+def test_what_is_cut_from_given_parts_or_sites_keeps_patients_whole():
+    target, patient = np.arange(400) // 4 % 2, [f"p{i // 4}" for i in range(400)]
+    for more in (
+        {"part": np.repeat([TRAIN, VALIDATION, TEST], [200, 120, 80]), "known": {"patient": patient}},
+        {"part": np.repeat([TRAIN, TEST], [320, 80]), "known": {"patient": patient}},
+        {"group": "site", "known": {"patient": patient, "site": [f"h{i // 80}" for i in range(400)]}},
+    ):
+        part = cut(target, **more).part
+        assert len(set(part)) == 4 and all(len(set(part[i : i + 4])) == 1 for i in range(0, 400, 4))

@@ -108,3 +108,26 @@ def test_the_baseline_comes_back_from_its_file(tmp_path):
     baseline.write(tmp_path / "baseline.json")
     pixels = store.pixels(TRAIN)
     np.testing.assert_array_equal(Baseline.read(tmp_path / "baseline.json").logit(pixels), baseline.logit(pixels))
+
+
+def test_attention_is_learned_on_train(tmp_path, monkeypatch):
+    import medical.imaging.train as module
+
+    run, seen, real = tmp_path / "run", [], module.fitted
+    store = stored(run)
+    monkeypatch.setattr(module, "fitted", lambda kind, **k: seen.append(k["target"]) or real(kind, **k))
+    learn(run, store, "data.level=patient", "decision.pooling=attention", "fit.epochs=1")
+    np.testing.assert_array_equal(seen[0], store.target(TRAIN))
+
+
+def test_decisions_are_made_on_calibration_images(tmp_path, monkeypatch):
+    import medical.imaging.train as module
+
+    run, seen, real = tmp_path / "run", [], module.fit_decision
+    store = stored(run)
+    monkeypatch.setattr(module, "fit_decision", lambda rules, **given: seen.append(given) or real(rules, **given))
+    learn(run, store, "fit.epochs=1")
+    with np.load(run / "logits.npz") as saved:
+        for name, given in zip(("trained", "baseline"), seen, strict=True):
+            np.testing.assert_array_equal(given["target"], store.target(CALIBRATION))
+            np.testing.assert_array_equal(given["logit"], saved[f"{name}/calibration"])
