@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
@@ -121,8 +122,21 @@ def _manifest(path: Path, task: str, positive: str | None, dims: Dims | None) ->
         extra["age"] = _ages(where, _cells(table, "age"))
     part = _parts(where, _cells(table, "split")) if "split" in table.column_names else None
     unread = [name for name in table.column_names if name not in KNOWN and name not in one_each]
+    _check_meant(where, unread, table.column_names)
     notes = (f"columns that are not read: {', '.join(unread[:8])}",) if unread else ()
     return _collection(where, path.parent, files, classes, part, extra, dims, notes)
+
+
+def _check_meant(where: str, unread: Sequence[str], given: Sequence[str]) -> None:
+    """Raises UserError for a column that seems to say whose image it is, or which part, under another name."""
+    for meant in ("patient", "split"):
+        near = get_close_matches(meant, unread, n=1, cutoff=0.6)
+        near += [name for name in unread if meant == "patient" and name.startswith(("patient", "subject"))]
+        if near and meant not in given:
+            raise UserError(
+                f"{where}: found a column `{near[0]}` that is not read; did you mean `{meant}`?",
+                hint="rename the column, or drop it",
+            )
 
 
 def _cells(table: pa.Table, name: str) -> list[str | None]:

@@ -182,3 +182,10 @@ def test_a_changed_file_is_another_set(scans):
     assert own(scans / "scans").identity == before
     png(scans / "scans" / "normal" / "0.png", 200, size=(11, 12))
     assert own(scans / "scans").identity != before
+
+
+@pytest.mark.parametrize(("name", "meant"), [("Pat ID", "patient"), ("subject", "patient"), ("splits", "split")])
+def test_a_column_that_seems_to_say_whose_image_it_is_is_not_passed_over(scans, name, meant):
+    rows = [f"{row},{i}" for i, row in enumerate(ROWS)]
+    with pytest.raises(UserError, match=rf"`{name.casefold()}` that is not read; did you mean `{meant}`"):
+        own(manifest(scans, rows, f"path,label,{name}"))
