@@ -7,6 +7,7 @@ and give the same order for the same seed.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
@@ -55,6 +56,9 @@ class Batches(Protocol):
 
     def to(self, device: torch.device | str) -> Batches:
         """The same set, with its batches on that device."""
+
+    def plain(self) -> Batches:
+        """The same set, not augmented."""
 
 
 class Resident:
@@ -116,6 +120,11 @@ class Resident:
         )
         moved._classes = self._classes
         return moved
+
+    def plain(self) -> Resident:
+        bare = copy.copy(self)
+        bare._augment = None
+        return bare
 
     def all(self) -> Batch:
         """Every row, in the order of the source, without a copy."""

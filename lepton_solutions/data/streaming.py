@@ -7,6 +7,7 @@ read blocks ahead; which of them reads which one, or how many they are, changes 
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Generator, Iterator
@@ -82,9 +83,14 @@ class Stream:
         return augmented_alike(self._ready(Block(self.reader.read(0, count), np.arange(count))), self._augment)
 
     def to(self, device: torch.device | str) -> Stream:
-        moved = object.__new__(Stream)
-        moved.__dict__ = {**self.__dict__, "_device": torch.device(device)}
+        moved = copy.copy(self)
+        moved._device = torch.device(device)
         return moved
+
+    def plain(self) -> Stream:
+        bare = copy.copy(self)
+        bare._augment = None
+        return bare
 
     def _jobs(self, generator: torch.Generator) -> list[Job]:
         """The blocks of an epoch. A range is visited so often that a visit draws no more rows than it has."""

@@ -29,6 +29,7 @@ from lepton_solutions.training.checks import check, check_batch, identity, need
 from lepton_solutions.training.course import Course
 from lepton_solutions.training.history import History
 from lepton_solutions.training.keeper import Keeper
+from lepton_solutions.training.norms import has_norms, measure_norms
 from lepton_solutions.training.optimise import Plateau, default_undecayed, optimiser_for, rate_at
 from lepton_solutions.training.plan import Plan, choose, device_for, laid_out
 from lepton_solutions.training.processes import Processes, processes
@@ -184,6 +185,10 @@ class _Training:
                 if not state.average.begun:
                     log.warning("fit.average_start was never reached: the last weights stand for their average")
                 state.average.give_to(self.network)
+        if state.average is not None and state.average.begun and has_norms(self.network):
+            measure_norms(self.network, self.batches, self.batch_size)
+            if (judge := self.judge) is not None:
+                metrics = self.team.agree(lambda: dict(judge(self.network)))
         laid_out(self.network.to("cpu").eval(), Plan("cpu"))
         return Outcome(plan, state.step, state.epoch, state.seconds, self.keeper.spent, state.stopped, epoch, metrics)
 
