@@ -24,6 +24,7 @@ from lepton_solutions.data.splits import CALIBRATION, TEST, VALIDATION
 from lepton_solutions.errors import UserError
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.calibrate import platt
+from medical.imaging import speed
 from medical.imaging.settings import Imaging
 from medical.imaging.store import Store
 from medical.imaging.threshold import at_best_accuracy
@@ -56,7 +57,8 @@ def imaging() -> Bench:
         title="Small medical images",
         about=ABOUT,
         cells=[Cell(task, OURS, seed) for task, seeds in SEEDS.items() for seed in seeds]
-        + [Cell(task, PUBLISHED_RECIPE, seed) for task, seeds in AGAIN.items() for seed in seeds],
+        + [Cell(task, PUBLISHED_RECIPE, seed) for task, seeds in AGAIN.items() for seed in seeds]
+        + speed.CELLS,
         measure=measure,
         rows=table,
         conclusions=conclusions,
@@ -86,7 +88,9 @@ accuracy on the test images, which are scored once for each network.
 
 
 def measure(task: str, model: str, seed: int) -> dict[str, object]:
-    """What one network says of validation and test images, and the seconds it took to train."""
+    """What one network says of validation and test images, and the seconds it took to train; or what speed says."""
+    if task in speed.UNITS:
+        return speed.measure(task)
     import torch
 
     from lepton_solutions.data.augment import flip_axes
@@ -156,7 +160,7 @@ class Official(Store):
 
 def table(records: Mapping[Cell, dict]) -> list[Row]:
     """The table as far as it is measured."""
-    return [*_networks(records), *_ensembles(records), *_published(records)]
+    return [*_networks(records), *_ensembles(records), *_published(records), *speed.rows(records)]
 
 
 def _networks(records: Mapping[Cell, dict]) -> Iterator[Row]:
@@ -198,7 +202,8 @@ def _grouped(records: Mapping[Cell, dict]) -> dict[tuple[str, str], list[dict]]:
     """The records of all seeds, by set and recipe."""
     groups: dict[tuple[str, str], list[dict]] = {}
     for cell, record in records.items():
-        groups.setdefault((cell.task, cell.model), []).append(record)
+        if cell.task in SEEDS:
+            groups.setdefault((cell.task, cell.model), []).append(record)
     return groups
 
 
@@ -249,7 +254,7 @@ def conclusions(records: Mapping[Cell, dict]) -> str:
         f"{mean(record['fit_seconds'] for record in found):.0f} seconds a fit."
         for task, found in again
     ]
-    return "\n".join([*lines, *(["", *told] if told else [])])
+    return "\n".join([*lines, *(line for one in [*told, *speed.conclusions(records)] for line in ("", one))])
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from lepton_solutions.bench import Cell
 from lepton_solutions.config import read_jobs
 from lepton_solutions.data.splits import CALIBRATION, TEST, VALIDATION
+from medical.imaging import speed
 from medical.imaging.bench import (
     ENSEMBLE,
     NAMES,
@@ -48,7 +49,7 @@ def records() -> dict[Cell, dict]:
 
 
 def test_every_cell_is_a_config_that_can_be_read() -> None:
-    for cell in imaging().cells:
+    for cell in (cell for cell in imaging().cells if cell.task in SEEDS):
         recipe = RECIPES[cell.task] if cell.model == OURS else cell.model
         read_jobs("medical/imaging", [f"data={cell.task}", f"seed={cell.seed}", f"recipe={recipe}"], multirun=False)
 
@@ -114,3 +115,16 @@ def test_official_validation_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_its_page_names_it() -> None:
     page = Path(__file__).parents[3] / "conf" / "bench" / "imaging.yaml"
     assert "_target_: medical.imaging.bench.imaging" in page.read_text(encoding="utf-8")
+
+
+def test_speed_is_told_beside_monai():
+    cell = Cell(speed.READING, "speed", 0)
+    record = {
+        "peak_mb": 100,
+        "figures": {"png/ours": 900.0, "png/monai_0": 300.0, "png/monai_2": 450.0, "png/ratio": 2.0},
+    }
+    rows = table({cell: record})
+    assert [(row.model, row.ours, row.value) for row in rows] == [
+        ("ours", True, 900.0), ("MONAI, 0 workers", False, 300.0), ("MONAI, 2 workers", False, 450.0),
+    ]  # fmt: skip
+    assert "reading: png 2.0" in conclusions({cell: record})
