@@ -23,6 +23,11 @@ Check: TypeAlias = Literal[
     "blank",
     "size",
     "shortcut",
+    # of histories
+    "short",
+    "absent",
+    "constant",
+    "unit_of_measure",
 ]
 
 

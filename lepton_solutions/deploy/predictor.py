@@ -71,16 +71,25 @@ class Predictor:
     def _table(self, records: Sequence[Mapping[str, object]]) -> pa.Table:
         if not records:
             return pa.table({column.name: pa.array([], pa.string()) for column in self.columns.columns})
-        arrays = {}
-        for name in dict.fromkeys(key for record in records for key in record):
-            values = [record.get(name) for record in records]
-            try:
-                arrays[name] = pa.array(values, from_pandas=True)
-            except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts in one column: texts decide
-                gone = [value is None or value != value for value in values]
-                arrays[name] = pa.array([None if no else str(value) for value, no in zip(values, gone, strict=True)])
-        absent = [column.name for column in self.columns.columns if column.name not in arrays]
+        table = table_of(records, self.missing)
+        absent = [column.name for column in self.columns.columns if column.name not in table.column_names]
         if len(absent) == len(self.columns.columns):
             raise UserError(f"the records hold none of the model's columns, such as `{absent[0]}`")
-        batches = pa.table(arrays).to_batches()  # the words that mean missing in a file mean it here too
-        return pa.Table.from_batches(list(clean(batches, self.missing)))
+        return table
+
+
+def table_of(records: Sequence[Mapping[str, object]], missing: Sequence[str] = ()) -> pa.Table:
+    """Records as a table, a column for each key; a key that a record lacks is missing there.
+
+    missing: the words that mean missing in a file, besides `MISSING_WORDS`; they mean it here too.
+    """
+    arrays = {}
+    for name in dict.fromkeys(key for record in records for key in record):
+        values = [record.get(name) for record in records]
+        try:
+            arrays[name] = pa.array(values, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts in one column: texts decide
+            gone = [value is None or value != value for value in values]
+            arrays[name] = pa.array([None if no else str(value) for value, no in zip(values, gone, strict=True)])
+    table = pa.table(arrays)
+    return pa.Table.from_batches(list(clean(table.to_batches(), missing)), schema=None if len(table) else table.schema)

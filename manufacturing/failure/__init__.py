@@ -1,0 +1,1 @@
+"""The failure pipeline: `pipeline.py` is its table of contents."""
