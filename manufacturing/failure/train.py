@@ -175,7 +175,7 @@ def learn(
     folder: Path | None = None,
     watch: Callable[[float, str], None] = lambda share, text: None,
 ) -> tuple[nn.Module, Outcome]:
-    """A network trained by the project's loop; validation rows, where there are any, are told of and choose nothing."""
+    """A network trained by the project's loop; `fit.patience` chooses an epoch where there are validation rows."""
     network = new_network(form, seed)
     judge = None
     if validation is not None:
@@ -192,7 +192,13 @@ def learn(
         augment=partial(noisy, deviation=noise) if noise else None,
     )
     shown, epochs = len(goal.rows), settings.fit.epochs or epochs_for(len(goal.rows))
-    asked = settings.fit.model_copy(update={"epochs": epochs, "batch_size": min(settings.fit.batch_size or 256, shown)})
+    asked = settings.fit.model_copy(
+        update={
+            "epochs": epochs,
+            "batch_size": min(settings.fit.batch_size or 256, shown),
+            "patience": None if validation is None else settings.fit.patience,
+        }
+    )
     outcome = fit(
         network,
         goal.task,

@@ -63,6 +63,7 @@ def test_a_multirun_with_two_processes_does_its_jobs_in_turn(toys: Path, lepton:
     assert lepton(*TWO, "run.dir=two", "seed=0,1", "-m").code == 0
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_by_name_and_the_same_command_goes_on(toys: Path, lepton: Callable):
     (toys / "trouble").write_text("kill 1 10")  # after step 9 in both, so that the checkpoint of step 8 is whole
     answer = lepton(*TWO, "run.dir=killed")
@@ -99,6 +100,7 @@ def test_ctrl_c_stops_all_processes(toys: Path, lepton: Callable):
         time.sleep(5)
 
 
+@pytest.mark.slow
 def test_torchrun_started_by_the_user_does_the_same(toys: Path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*torchrun, "-m", "lepton_solutions.cli", "run", "toy/train", "run.dir=two"]

@@ -77,6 +77,7 @@ def test_two_processes_end_with_the_weights_of_one(one: Path, two: Path, case: s
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_of_which_one_is_killed_go_on_to_the_same_weights_bit_for_bit(two: Path, tmp_path: Path):
     step = int(np.random.default_rng().integers(8, 30))
     codes = run(tmp_path, step, "state", world=2)

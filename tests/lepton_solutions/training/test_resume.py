@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).parent / "killed.py"
+SLOW = ("sgd none plateau", "adagrad swa cosine")
 CHANCE = np.random.default_rng()  # other steps every time; the ones that failed are in the name of the test
 
 
@@ -19,7 +20,10 @@ def run(folder: Path, *words: str) -> int:
     return subprocess.run([sys.executable, SCRIPT, folder, *words], env=environment).returncode
 
 
-@pytest.fixture(scope="module", params=["adamw ema one_cycle", "sgd none plateau", "adagrad swa cosine"])
+RECIPES = ["adamw ema one_cycle", *(pytest.param(x, marks=pytest.mark.slow) for x in SLOW)]
+
+
+@pytest.fixture(scope="module", params=RECIPES)
 def recipe(request: pytest.FixtureRequest) -> str:
     return request.param
 

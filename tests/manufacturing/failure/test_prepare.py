@@ -104,7 +104,7 @@ def test_a_failing_audit_ends_the_run_and_leaves_its_findings(tmp_path):
     leaking = replace(fleet, sensors=("left", *fleet.sensors), values=np.hstack([counter, fleet.values]))
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="column `left` gives the answer away"):
-        prepare(failure(), tmp_path, tmp_path / "out", leaking)
+        prepare(failure(), tmp_path, tmp_path / "out", (leaking, None))
     assert json.loads((tmp_path / "audit.json").read_text())[0]["columns"] == ["left"]
 
 
