@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from onnx import AttributeProto, ModelProto
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 from safetensors.numpy import load_file, save_file
 
 from lepton_solutions.data.columns import Columns, Rows
-from lepton_solutions.models.graphs import assemble
+from lepton_solutions.models.graphs import assemble, model_of
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -220,16 +220,44 @@ def _values(rows: Rows, fill: npt.NDArray[np.float32]) -> npt.NDArray[np.float32
     return np.hstack([known, rows.codes.astype(np.float32)])
 
 
+def trees_graph(text: str, given: str, found: str) -> ModelProto:
+    """LightGBM's trees as a graph of their own: float32 [n, columns] to the raw sums [n, outputs], in float32."""
+    booster = _plain(text)
+    node = helper.make_node("TreeEnsembleRegressor", [given], [found], domain="ai.onnx.ml")
+    node.attribute.extend(_trees(text))
+    columns = helper.make_tensor_value_info(given, TensorProto.FLOAT, ["n", booster.num_feature()])
+    sums = helper.make_tensor_value_info(found, TensorProto.FLOAT, ["n", _outputs(text)])
+    return model_of(helper.make_graph([node], "trees", [columns], [sums]))
+
+
 def _trees(text: str) -> list[AttributeProto]:
-    """The attributes of ONNX's TreeEnsembleRegressor that sums the leaves."""
-    from lightgbm import Booster
+    """The attributes of ONNX's TreeEnsembleRegressor that sums the leaves, of each output by its own trees."""
     from onnxmltools.convert import convert_lightgbm
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    # A regression of the same trees has the plain sum as its output, where a classifier has probabilities.
-    plain = Booster(model_str=re.sub(r"^objective=.*$", "objective=regression", text, flags=re.MULTILINE))
+    plain, outputs = _plain(text), _outputs(text)
     values = [("values", FloatTensorType([None, plain.num_feature()]))]
     model = convert_lightgbm(plain, initial_types=values)
     trees = [node for node in model.graph.node if node.op_type == "TreeEnsembleRegressor"]
     assert len(trees) == 1
-    return list(trees[0].attribute)
+    attributes = {one.name: one for one in trees[0].attribute}
+    if outputs > 1:  # LightGBM grows a tree an output in turn
+        tree = [number % outputs for number in attributes["target_treeids"].ints]
+        attributes["target_ids"].CopyFrom(helper.make_attribute("target_ids", tree))
+        attributes["n_targets"].CopyFrom(helper.make_attribute("n_targets", outputs))
+    return list(attributes.values())
+
+
+def _plain(text: str) -> Booster:
+    """The same trees as a regression, whose output is their sum where a classifier has probabilities."""
+    from lightgbm import Booster
+
+    text = re.sub(r"^objective=.*$", "objective=regression", text, flags=re.MULTILINE)
+    text = re.sub(r"^(num_class|num_tree_per_iteration)=.*$", r"\1=1", text, flags=re.MULTILINE)
+    return Booster(model_str=text)
+
+
+def _outputs(text: str) -> int:
+    found = re.search(r"^num_tree_per_iteration=(\d+)$", text, flags=re.MULTILINE)
+    assert found is not None
+    return int(found[1])

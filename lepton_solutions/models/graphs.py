@@ -58,7 +58,7 @@ def assemble(
         node.attribute.extend((attributes or {}).get(node.output[0], ()))
     for name, array in arrays.items():
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-    return _model(graph)
+    return model_of(graph)
 
 
 def average(graphs: Sequence[ModelProto]) -> ModelProto:
@@ -76,7 +76,30 @@ def average(graphs: Sequence[ModelProto]) -> ModelProto:
         merged.node.extend(member.node)
         merged.initializer.extend(member.initializer)
     merged.node.append(helper.make_node("Mean", [f"m{i}_logit" for i in range(len(graphs))], ["logit"]))
-    return _model(merged)
+    return model_of(merged)
+
+
+def chain(graphs: Sequence[ModelProto]) -> ModelProto:
+    """One model that gives each graph what those before it found under the names of its inputs; the last one's outputs.
+
+    Raises ValueError for an input of a later graph that nothing before it found.
+    """
+    merged = GraphProto(name="chain")
+    merged.input.extend(graphs[0].graph.input)
+    merged.output.extend(graphs[-1].graph.output)
+    known = {value.name: value.name for value in graphs[0].graph.input}
+    for i, graph in enumerate(graphs):
+        missing = [value.name for value in graph.graph.input if value.name not in known]
+        if missing:
+            raise ValueError(f"graph {i}: nothing before it finds {', '.join(missing)}")
+        last = i == len(graphs) - 1
+        part = compose.add_prefix(graph, f"c{i}_", rename_inputs=False, rename_outputs=not last).graph
+        for node in part.node:
+            node.input[:] = [known.get(name, name) for name in node.input]
+        merged.node.extend(part.node)
+        merged.initializer.extend(part.initializer)
+        known |= {before.name: after.name for before, after in zip(graph.graph.output, part.output, strict=True)}
+    return model_of(merged)
 
 
 def export_torch(module: nn.Module, *, p: int, q: int) -> ModelProto:
@@ -151,7 +174,7 @@ def export_module(
         written = value.type.tensor_type
         sizes_of = [size.dim_value if size.HasField("dim_value") else None for size in written.shape.dim[1:]]
         clean.output.append(helper.make_tensor_value_info(name, written.elem_type, ["n", *sizes_of]))
-    return _model(clean)
+    return model_of(clean)
 
 
 def _face(model: ModelProto) -> tuple[bytes, ...]:
@@ -160,7 +183,8 @@ def _face(model: ModelProto) -> tuple[bytes, ...]:
     return (str(opsets).encode(), *(value.SerializeToString(deterministic=True) for value in model.graph.input))
 
 
-def _model(graph: GraphProto) -> ModelProto:
+def model_of(graph: GraphProto) -> ModelProto:
+    """A checked model of a graph, in the opsets that all of ours are written for."""
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", TREES_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="lepton-solutions")
     checker.check_model(model, full_check=True)

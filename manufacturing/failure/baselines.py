@@ -9,17 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from onnx import ModelProto
 from torch import Tensor
 
 from lepton_solutions.data.series import windows_at
 from lepton_solutions.files import write_json
+from lepton_solutions.models.boosting import float_thresholds, trees_graph
+from manufacturing.failure.exported import raw_answer
 from manufacturing.failure.fleet import Fleet, Question
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 Floats = NDArray[np.float64]
 CHUNK = 4096  # windows that are looked at at once
@@ -42,17 +49,24 @@ class Seen:
 
 
 def seen(features: Tensor, first: Tensor, fleet: Fleet, ends: NDArray[np.int64], *, window: int, sensors: int) -> Seen:
-    """Of each window: its last row of features, and of each sensor the mean and the slope per window."""
-    centred = torch.linspace(-1, 1, window) if window > 1 else torch.zeros(1)
-    slope = centred / (centred**2).sum().clamp(min=1.0)
-    parts = []
-    for some in torch.from_numpy(ends).split(CHUNK):
-        windows = windows_at(features, first, some, window)
-        readings = windows[:, :, :sensors]
-        drift = torch.einsum("btk,t->bk", readings, slope)
-        parts.append(torch.cat([windows[:, -1], readings.mean(1), drift], 1))
+    """Of the windows that end at these rows. sensors: the first so many features are readings."""
+    parts = [
+        summary_of(windows_at(features, first, some, window), sensors) for some in torch.from_numpy(ends).split(CHUNK)
+    ]
     begin = fleet.time[fleet.starts[:-1]]
     return Seen(torch.cat(parts).numpy(), fleet.time[ends] - begin[fleet.life_of_row()[ends]])
+
+
+def summary_of(windows: Tensor, sensors: int) -> Tensor:
+    """Of each window [n, W, F]: its last row of features, and of each sensor the mean and the slope per window."""
+    # Trees jump at a threshold, so both sides of an export must find the same floats: sums in double hardly depend on
+    # their order, and those of differences to the last row are exactly 0 for what stands still.
+    last, window = windows[:, -1], windows.shape[1]
+    moved = (windows[:, :, :sensors] - last[:, None, :sensors]).double()
+    centred = torch.linspace(-1, 1, window, dtype=torch.float64) if window > 1 else torch.zeros(1, dtype=torch.float64)
+    slope = centred / (centred**2).sum().clamp(min=1.0)
+    mean, drift = moved.mean(1), (moved * slope[None, :, None]).sum(1)
+    return torch.cat([last, last[:, :sensors] + mean.float(), drift.float()], 1)
 
 
 class Baseline(Protocol):
@@ -90,7 +104,7 @@ class Linear:
 
     def answer(self, rows: Seen) -> Floats:
         raw = (rows.summary - self.mean) / self.std @ self.weight + self.bias
-        return _said(self.question, raw, self.cap)
+        return raw_answer(self.question, torch.from_numpy(raw), self.cap).numpy()
 
     def save(self, folder: Path) -> None:
         _write(folder, "linear", {"question": self.question, "cap": self.cap})
@@ -100,20 +114,42 @@ class Linear:
 
 @dataclass(frozen=True)
 class Trees:
-    """LightGBM over the summary. text: the model as LightGBM writes it."""
+    """LightGBM over the summary. text: the model as LightGBM writes it; sensors: as `summary_of` has them."""
 
     question: Question
     cap: float
+    sensors: int
     text: str
 
-    def answer(self, rows: Seen) -> Floats:
+    @cached_property
+    def booster(self) -> Booster:
         import lightgbm  # here because it takes seconds
 
-        raw = np.asarray(lightgbm.Booster(model_str=self.text).predict(rows.summary, raw_score=True))
-        return _said(self.question, raw.reshape(len(rows.age), -1), self.cap)
+        return lightgbm.Booster(model_str=self.text)
+
+    @property
+    def outputs(self) -> int:
+        """Trees of a round."""
+        return self.booster.num_model_per_iteration()
+
+    def answer(self, rows: Seen) -> Floats:
+        return self.said(rows.summary)
+
+    def summary(self, windows: Tensor) -> Tensor:
+        """[n, columns] of windows [n, W, F]."""
+        return summary_of(windows, self.sensors)
+
+    def said(self, summary: NDArray[np.float32] | Tensor) -> Floats:
+        """[n, k] of summaries [n, columns]."""
+        raw = np.asarray(self.booster.predict(np.asarray(summary), raw_score=True)).reshape(len(summary), -1)
+        return raw_answer(self.question, torch.from_numpy(raw), self.cap).numpy()
+
+    def graph(self) -> ModelProto:
+        """ONNX: `summary` [n, columns] to `raw` [n, outputs]."""
+        return trees_graph(self.text, "summary", "raw")
 
     def save(self, folder: Path) -> None:
-        _write(folder, "lightgbm", {"question": self.question, "cap": self.cap})
+        _write(folder, "lightgbm", {"question": self.question, "cap": self.cap, "sensors": self.sensors})
         (folder / "trees.txt").write_text(self.text, encoding="utf-8")
 
 
@@ -124,6 +160,7 @@ def fit_baselines(
     judged: tuple[Seen, NDArray],
     *,
     cap: float,
+    sensors: int,
     seed: int,
     names: Sequence[str] = tuple(LABELS),
 ) -> dict[str, Baseline]:
@@ -138,7 +175,7 @@ def fit_baselines(
     if "linear" in names:
         found["linear"] = _best(_linear(question, rows, target, cap), *judged)
     if "lightgbm" in names:
-        found["lightgbm"] = _best(_trees(question, rows, target, judged, cap, seed), *judged)
+        found["lightgbm"] = _best(_trees(question, rows, target, judged, cap, sensors, seed), *judged)
     return found
 
 
@@ -194,7 +231,13 @@ def _linear(question: Question, rows: Seen, target: NDArray, cap: float) -> list
 
 
 def _trees(
-    question: Question, rows: Seen, target: NDArray, judged: tuple[Seen, NDArray], cap: float, seed: int
+    question: Question,
+    rows: Seen,
+    target: NDArray,
+    judged: tuple[Seen, NDArray],
+    cap: float,
+    sensors: int,
+    seed: int,
 ) -> list[Trees]:
     import lightgbm
 
@@ -212,21 +255,9 @@ def _trees(
         held = lightgbm.Dataset(judged[0].summary, judged[1] / scale, reference=data)
         stop = lightgbm.early_stopping(30, verbose=False)
         booster = lightgbm.train(asked | {"num_leaves": leaves}, data, 600, valid_sets=[held], callbacks=[stop])
-        found.append(Trees(question, cap, booster.model_to_string(num_iteration=booster.best_iteration)))
+        text = float_thresholds(booster.model_to_string(num_iteration=booster.best_iteration))
+        found.append(Trees(question, cap, sensors, text))
     return found
-
-
-def _said(question: Question, raw: Floats, cap: float) -> Floats:
-    """Raw outputs [n, k] as answers."""
-    if question == "rul":
-        return np.clip(raw, 0, 1) * cap
-    if question == "failure":
-        return 1 / (1 + np.exp(-raw))
-    if raw.shape[1] == 1:  # two classes by one column
-        chance = 1 / (1 + np.exp(-raw))
-        return np.concatenate([1 - chance, chance], 1)
-    shifted = np.exp(raw - raw.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
 
 
 def _write(folder: Path, kind: str, facts: dict[str, object]) -> None:

@@ -254,6 +254,7 @@ def train_health(settings: Failure, fleet: Fleet, run: Path, out: Path, progress
             "network": {"name": "health", "window": settings.inputs.window, "channels": sensors},
             "parameters": sum(p.numel() for p in health.parameters()),
             "members": [{"seed": settings.seed}],
+            "trees": False,
             "healthy_rows": {"train": len(rows[TRAIN]), "calibration": len(rows[CALIBRATION])},
             "false_alarms": rates,
             "baseline": "principal",

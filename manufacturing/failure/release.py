@@ -28,7 +28,7 @@ from manufacturing.failure.predictor import PIPELINE, STEP, MachinePredictor
 from manufacturing.failure.prepare import Card, read_card, read_fleet
 from manufacturing.failure.records import Inputs, Regimes, Seen
 from manufacturing.failure.settings import Failure
-from manufacturing.failure.train import BASELINES, OURS, baseline_names, read_learned
+from manufacturing.failure.train import BASELINES, MEMBERS, NETWORK, OURS, TREES, baseline_names, read_learned
 
 PRIMARY = {"rul": "rmse", "failure": "average_precision", "diagnosis": "f1", "health": "alarm_rate"}
 
@@ -119,7 +119,7 @@ def _summary(
     """`metrics.json`, but for parity."""
     test, baseline, members = evaluation["test"], learned["baseline"], len(learned["members"])
     name = learned["network"]["name"]
-
+    networks = name if members == 1 else f"{members} x {name}"
     judged = "rmse" if learned["question"] == "rul" else "loss"
 
     def variant(key: str, label: str, weight: dict[str, Any]) -> dict[str, object]:
@@ -130,11 +130,11 @@ def _summary(
             **weight,
         }
 
-    def simple(key: str) -> dict[str, object]:
-        size = sum(file.stat().st_size for file in (run / BASELINES / key).rglob("*") if file.is_file())
-        return variant(key, LABELS[key], {"size_bytes": size})
+    def sized(key: str, label: str, folder: Path) -> dict[str, object]:
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        return variant(key, label, {"size_bytes": size})
 
-    rivals = {key: simple(key) for key in baseline_names(run)}
+    rivals = {key: sized(key, LABELS[key], run / BASELINES / key) for key in baseline_names(run)}
     return {
         **about(run),
         "primary": PRIMARY[evaluation["question"]],
@@ -143,7 +143,8 @@ def _summary(
         "headline": headline(Evaluation.model_validate(evaluation), learned),
         "variants": {
             **({"baseline": rivals[baseline]} if baseline in rivals else {}),
-            OURS: variant(OURS, name if members == 1 else f"{members} x {name}", ours),
+            OURS: variant(OURS, f"{networks} + {LABELS[TREES]}" if learned["trees"] else networks, ours),
+            **({NETWORK: sized(NETWORK, networks, run / MEMBERS)} if learned["trees"] else {}),
             **rivals,
         },
         "decision": learned["decisions"][OURS],

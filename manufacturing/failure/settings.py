@@ -55,6 +55,7 @@ class SeriesModel(Settings):
     dropout: float = Field(ge=0, lt=1)
     noise: float = Field(ge=0, lt=1)
     members: int = Field(ge=1, le=64)
+    trees: bool
     cap: float | None = Field(gt=0)
 
 

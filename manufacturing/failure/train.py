@@ -26,9 +26,9 @@ from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.loop import Outcome, fit
 from lepton_solutions.training.plan import PLAN
-from manufacturing.failure.baselines import CHUNK, Seen, fit_baselines, load_baseline, loss_of, seen
+from manufacturing.failure.baselines import CHUNK, Baseline, Seen, Trees, fit_baselines, load_baseline, loss_of, seen
 from manufacturing.failure.deciding import fit_decisions, lives_to_decide_on
-from manufacturing.failure.exported import Exported, answer_of
+from manufacturing.failure.exported import Exported, answer_of, combined
 from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.inputs import Scaling, Steps, features_of, first_rows, fit_scaling
 from manufacturing.failure.networks import Form, new_network
@@ -36,7 +36,7 @@ from manufacturing.failure.prepare import read_fleet
 from manufacturing.failure.settings import Failure
 from manufacturing.failure.targets import Goal, goal_of, outcome_of
 
-OURS = "trained"
+OURS, NETWORK, TREES = "trained", "network", "lightgbm"  # the combination, and of what
 LEARNED, MEMBERS, BASELINES = "learned.json", "members", "baselines"
 LEARNING = 0.9  # share of the stage that goes into the networks
 # Held-out engines of FD001 and FD003 want 15 epochs rather than 10; those of FD002, 2.6 times as many, 5 rather than 8.
@@ -97,11 +97,14 @@ def train(settings: Failure, run: Path, out: Path, progress: Progress) -> None:
     progress.update(LEARNING, "baselines")
     rows = {code: outcome_of(question, one.fleet, cap=cap, horizon=horizon) for code, one in view.items()}
     looked = {code: (_seen(one, rows[code][0], scaling), rows[code][1]) for code, one in view.items()}
-    baselines = fit_baselines(question, fitted, looked[TRAIN], looked[VALIDATION], cap=cap or 1.0, seed=settings.seed)
+    baselines = fit_baselines(
+        question, fitted, looked[TRAIN], looked[VALIDATION], cap=cap or 1.0, sensors=form.channels, seed=settings.seed
+    )
     for name, baseline in baselines.items():
         baseline.save(out / BASELINES / name)
-    said = {OURS: answered(Exported(members, question, cap).eval(), view[VALIDATION], rows[VALIDATION][0])}
-    said |= {name: baseline.answer(looked[VALIDATION][0]) for name, baseline in baselines.items()}
+    trees = settings.model.trees and form.view == "steps"
+    exported = Exported(members, question, cap).eval()
+    said = _said(exported, view[VALIDATION], rows[VALIDATION][0], looked[VALIDATION][0], baselines, trees=trees)
     validation = {name: loss_of(question, answer, rows[VALIDATION][1]) for name, answer in said.items()}
     best = min(baselines, key=lambda name: validation[name])
     facts = {
@@ -113,6 +116,7 @@ def train(settings: Failure, run: Path, out: Path, progress: Progress) -> None:
         "fit": {name: getattr(settings.fit, name) for name in ("epochs", "batch_size", "optimiser", "learning_rate")},
         "parameters": sum(p.numel() for p in members[0].parameters()),
         "members": told,
+        "trees": trees,
         "validation": validation,
         "baseline": best,
         "plan": json.loads((run / "training" / "0" / PLAN).read_text(encoding="utf-8")),
@@ -252,11 +256,26 @@ def answers(run: Path, fleet: Fleet, ends: NDArray[np.int64]) -> dict[str, NDArr
 
         return {name: health.answered(model, view.windows, ends) for name, model in health.load_health(run).items()}
     exported = Exported(load_members(run), learned["question"], learned["cap"]).eval()
-    looked = _seen(view, ends, scaling)
-    return {
-        OURS: answered(exported, view, ends),
-        **{name: load_baseline(run / BASELINES / name).answer(looked) for name in baseline_names(run)},
-    }
+    baselines = {name: load_baseline(run / BASELINES / name) for name in baseline_names(run)}
+    return _said(exported, view, ends, _seen(view, ends, scaling), baselines, trees=learned["trees"])
+
+
+def _said(
+    exported: Exported,
+    view: View,
+    ends: NDArray[np.int64],
+    looked: Seen,
+    baselines: Mapping[str, Baseline],
+    *,
+    trees: bool,
+) -> dict[str, NDArray[np.float64]]:
+    """By variant: what ships, the networks alone where trees ship with them, and the baselines."""
+    networks = answered(exported, view, ends)
+    simple = {name: baseline.answer(looked) for name, baseline in baselines.items()}
+    if not trees:
+        return {OURS: networks, **simple}
+    both = combined(exported.question, torch.from_numpy(networks), torch.from_numpy(simple[TREES])).numpy()
+    return {OURS: both, NETWORK: networks, **simple}
 
 
 def read_learned(run: Path) -> dict:
@@ -281,6 +300,15 @@ def load_members(run: Path) -> list[nn.Module]:
         network.load_state_dict(load_file(file))
         found.append(network.eval())
     return found
+
+
+def load_trees(run: Path) -> Trees | None:
+    """Those that ship with the networks."""
+    if not read_learned(run)["trees"]:
+        return None
+    trees = load_baseline(run / BASELINES / TREES)
+    assert isinstance(trees, Trees)
+    return trees
 
 
 def baseline_names(run: Path) -> list[str]:
