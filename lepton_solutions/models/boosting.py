@@ -84,6 +84,7 @@ class Trees:
     rounds: trees, or the fewest where validation rows stop them. leaves: at least 2, per tree. leaf_rows: the smallest.
     feature_share: of the columns, drawn for each tree; split_share: of those, drawn again for each split; row_share:
     drawn for each tree; all in (0, 1]. l2: penalty on leaf values. smooth: rows of its parent that a leaf counts as.
+    bins: of a column, between which splits may lie; where a rule cuts sharply, more find its edge.
     """
 
     rounds: int = 200
@@ -95,6 +96,7 @@ class Trees:
     row_share: float = 0.8
     l2: float = 1.0
     smooth: float = 0.0
+    bins: int = 255
 
 
 def trees_for(rows: int) -> Trees:
@@ -160,6 +162,7 @@ def fit_boosting(
         "bagging_freq": 1,
         "lambda_l2": trees.l2,
         "path_smooth": trees.smooth,
+        "max_bin": trees.bins,
         "bin_construct_sample_cnt": max(len(rows), 1),  # a sample could miss the missing values of a column
         "seed": seed % 2**31,
         "deterministic": True,

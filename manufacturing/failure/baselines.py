@@ -24,12 +24,13 @@ from lepton_solutions.files import write_json
 from lepton_solutions.models.boosting import float_thresholds, trees_graph
 from manufacturing.failure.exported import raw_answer
 from manufacturing.failure.fleet import Fleet, Question
+from manufacturing.failure.signals import summary_of_signal
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
 Floats = NDArray[np.float64]
-CHUNK = 4096  # windows that are looked at at once
+AT_ONCE = 200_000  # rows of windows that are looked at at once
 MOST = 100_000  # rows that a baseline learns from
 LABELS = {
     "average_life": "Average life less age",
@@ -50,11 +51,15 @@ class Seen:
 
 def seen(features: Tensor, first: Tensor, fleet: Fleet, ends: NDArray[np.int64], *, window: int, sensors: int) -> Seen:
     """Of the windows that end at these rows. sensors: the first so many features are readings."""
-    parts = [
-        summary_of(windows_at(features, first, some, window), sensors) for some in torch.from_numpy(ends).split(CHUNK)
-    ]
+    look = summary_of_signal if fleet.vibration else summary_of
+    parts = [look(windows_at(features, first, some, window), sensors) for some in chunks(ends, window)]
     begin = fleet.time[fleet.starts[:-1]]
     return Seen(torch.cat(parts).numpy(), fleet.time[ends] - begin[fleet.life_of_row()[ends]])
+
+
+def chunks(ends: NDArray[np.int64], window: int) -> Sequence[Tensor]:
+    """The rows that windows end at, in parts that fit the cache."""
+    return torch.from_numpy(ends).split(max(1, AT_ONCE // window))
 
 
 def summary_of(windows: Tensor, sensors: int) -> Tensor:

@@ -155,10 +155,12 @@ def cuts(fleet: Fleet) -> np.ndarray:
 
 def engines(task: str, **changes: object) -> tuple[Failure, Fleet]:
     """The config of a set and its engines, in their published parts."""
+    from manufacturing.failure.train import suited
+
     asked = [f"data=cmapss_{task}", *(f"{key}={value}" for key, value in changes.items())]
     settings = cast(Failure, read_jobs("manufacturing/failure", asked, multirun=False)[0].settings)
     fleet = cast(Fleet, settings.data.source.resolve()(settings.data))
-    return settings, fleet
+    return suited(settings, fleet), fleet
 
 
 def answer(settings: Failure, fitted: Fleet, asked: Fleet, ends: np.ndarray, model: str, seed: int) -> np.ndarray:
@@ -174,16 +176,18 @@ def answer(settings: Failure, fitted: Fleet, asked: Fleet, ends: np.ndarray, mod
     if model == NETWORK:
         scaling = fit_scaling(fitted, settings.inputs)
         goal = goal_of("rul", fitted, cap=cap, horizon=None)
-        view = view_of(fitted, scaling, settings.inputs.window)
+        view = view_of(fitted, scaling, settings.inputs.window or 1)
         network, _ = learn(form_of(settings, scaling, 1), view, goal, settings, seed=seed, cap=cap, horizon=None)
-        found = answered(Exported([network], "rul", cap).eval(), view_of(asked, scaling, settings.inputs.window), ends)
+        found = answered(
+            Exported([network], "rul", cap).eval(), view_of(asked, scaling, settings.inputs.window or 1), ends
+        )
         return found[:, 0]
     chosen = np.random.default_rng(seed).permutation(fitted.lives)
     held, rest = fitted.take(np.sort(chosen[::8])), fitted.take(np.sort(np.delete(chosen, np.s_[::8])))
     scaling = fit_scaling(rest, settings.inputs)
 
     def looked(fleet: Fleet, rows: np.ndarray) -> Seen:
-        view = view_of(fleet, scaling, settings.inputs.window)
+        view = view_of(fleet, scaling, settings.inputs.window or 1)
         kept = len(scaling.kept)
         return seen(view.features, view.first, fleet, rows, window=view.window, sensors=kept)
 

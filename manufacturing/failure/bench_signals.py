@@ -22,6 +22,7 @@ from lepton_solutions.data.batches import Resident
 from lepton_solutions.training.loop import fit
 from manufacturing.failure import bench_plant, bench_products, cwru
 from manufacturing.failure.bench_products import PRODUCTS, products, table_fit
+from manufacturing.failure.prepare import SAMPLES
 from manufacturing.failure.signals import OverViews, Views
 
 Floats = NDArray[np.float64]
@@ -56,8 +57,6 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
     return products(seed) if task == PRODUCTS else bearings("size" if task == BY_SIZE else "load")
 
 
-TURN = 400  # samples a turn; about what 12,000 a second are
-SAMPLES = 8192
 RATES = {"outer": 3.5848, "inner": 5.4152, "ball": 2.357, "ball twice": 4.7135, "cage": 0.39828}  # a turn, SKF 6205
 HARMONICS = 3
 MEMBERS = 3
@@ -101,7 +100,7 @@ def look(records: list[cwru.Record]) -> Seen:
     """Order tracking, windows, and what either rival reads from them."""
     windows, record = [], []
     for number, one in enumerate(records):
-        turned = cwru.by_angle(one, TURN)
+        turned = cwru.by_angle(one)
         begins = range(0, len(turned) - SAMPLES + 1, SAMPLES // 2)
         windows += [turned[begin : begin + SAMPLES] for begin in begins]
         record += [number] * len(begins)
@@ -112,7 +111,7 @@ def look(records: list[cwru.Record]) -> Seen:
     centred = signal - signal.mean(1, keepdim=True)
     level = centred.square().mean(1)
     kurtosis = centred.pow(4).mean(1) / level.square()
-    strengths = rates_of(envelope, views.pool * TURN / SAMPLES)
+    strengths = rates_of(envelope, views.pool * cwru.TURN / SAMPLES)
     features = torch.cat([strengths, kurtosis.unsqueeze(1), level.sqrt().unsqueeze(1)], 1)
     return Seen((envelope, power), features.double().numpy(), np.array(record))
 

@@ -23,6 +23,7 @@ from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.settings import Histories
 
 RATE = 12_000  # samples a second
+TURN = 400  # samples a turn that a record is brought to; about what RATE is
 HOME = "https://engineering.case.edu/bearingdatacenter/download-data-file"
 LICENCE = (
     "no licence text; made public by the Case Western Reserve University Bearing Data Center, which asks for "
@@ -169,13 +170,13 @@ def read_record(file: Path, *, place: str | None, size: str | None, load: int) -
     return Record(number, place, size, load, speed, signal.astype(np.float32))
 
 
-def by_angle(record: Record, samples: int) -> NDArray[np.float32]:
-    """The signal at even steps of the shaft's angle, `samples` a turn: what returns with the turning stays in place at
+def by_angle(record: Record) -> NDArray[np.float32]:
+    """The signal at even steps of the shaft's angle, `TURN` a turn: what returns with the turning stays in place at
     every load. The speed is that of the whole record.
     """
     from scipy.signal import resample
 
-    length = round(len(record.signal) / RATE * record.rpm / 60 * samples)
+    length = round(len(record.signal) / RATE * record.rpm / 60 * TURN)
     turned: NDArray[np.float32] = resample(record.signal.astype(np.float64), length).astype(np.float32)
     return turned
 
@@ -191,26 +192,27 @@ def as_fleet(
     notes: tuple[str, ...] = (),
 ) -> Fleet:
     """label, unit, part: of each record."""
-    lengths = np.array([len(r.signal) for r in records])
-    time = np.concatenate([np.arange(n) / RATE for n in lengths])
+    signals = [by_angle(record) for record in records]
+    lengths = np.array([len(signal) for signal in signals])
+    time = np.concatenate([np.arange(n) / TURN for n in lengths])
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     settings = np.array([(r.load, r.rpm) for r in records], np.float32)
     return Fleet(
         name=name,
         question="diagnosis",
         sensors=tuple(SENSORS),
-        values=np.column_stack([np.concatenate([r.signal for r in records]), np.repeat(settings, lengths, axis=0)]),
+        values=np.column_stack([np.concatenate(signals), np.repeat(settings, lengths, axis=0)]),
         time=time,
         starts=starts,
         unit=np.array(unit),
         failed_at=np.full(len(records), np.nan),
         seen_until=time[starts[1:] - 1],
         part=part,
-        clock="seconds",
+        clock="turns",
         label=np.repeat(label.astype(np.int64), lengths),
         labels=labels,
         settings=("load", "rpm"),
-        published_split=False,
+        vibration=True,
         licence=LICENCE,
         cite=CITE,
         meanings=SENSORS,

@@ -51,6 +51,7 @@ class Fleet:
     modes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()  # sensors that say how the machine is run; regimes are found in them
     published_split: bool = False
+    vibration: bool = False  # rows are samples, evenly spaced, read as spectra
     cap: float | None = None  # of the remaining life that is learned, where the protocol of a public set has one
     licence: str | None = None
     cite: str | None = None
@@ -60,6 +61,11 @@ class Fleet:
     @property
     def lives(self) -> int:
         return len(self.starts) - 1
+
+    @property
+    def single(self) -> bool:
+        """Whether each life is one row: products, not histories."""
+        return bool((np.diff(self.starts) == 1).all())
 
     @property
     def rows(self) -> int:

@@ -212,8 +212,10 @@ def train_health(settings: Failure, fleet: Fleet, run: Path, out: Path, progress
     """
     from manufacturing.failure.decisions import Decision
     from manufacturing.failure.inputs import fit_scaling
+    from manufacturing.failure.prepare import window_of
     from manufacturing.failure.train import BASELINES, LEARNED, MEMBERS, OURS, view_of
 
+    window = window_of(settings, fleet)
     fitted, held = fleet.of_part(TRAIN), fleet.of_part(CALIBRATION)
     rows = {TRAIN: np.flatnonzero(healthy_rows(fitted)), CALIBRATION: np.flatnonzero(healthy_rows(held))}
     for part, name in ((TRAIN, "train"), (CALIBRATION, "calibration")):
@@ -223,8 +225,8 @@ def train_health(settings: Failure, fleet: Fleet, run: Path, out: Path, progress
                 hint="healthy is the first label, or the first half of each life",
             )
     scaling = fit_scaling(_only(fitted, rows[TRAIN]), settings.inputs)
-    views = {TRAIN: view_of(fitted, scaling, settings.inputs.window),
-             CALIBRATION: view_of(held, scaling, settings.inputs.window)}  # fmt: skip
+    views = {TRAIN: view_of(fitted, scaling, window),
+             CALIBRATION: view_of(held, scaling, window)}  # fmt: skip
     draw = np.random.default_rng(settings.seed)
     some = np.sort(draw.permutation(rows[TRAIN])[:MOST_ROWS])
     windows = views[TRAIN].windows(some)
@@ -251,7 +253,7 @@ def train_health(settings: Failure, fleet: Fleet, run: Path, out: Path, progress
             "horizon": None,
             "cap": None,
             "scaling": scaling.to_json(),
-            "network": {"name": "health", "window": settings.inputs.window, "channels": sensors},
+            "network": {"name": "health", "window": window, "channels": sensors},
             "parameters": sum(p.numel() for p in health.parameters()),
             "members": [{"seed": settings.seed}],
             "trees": False,

@@ -67,6 +67,7 @@ def fleet_of(table: pa.Table, data: Histories, *, where: str) -> tuple[Fleet, La
         seen_until=np.fmax(end, np.where(np.isnan(lives.failed_at), end, lives.failed_at)),
         part=np.full(len(starts) - 1, NOT_GIVEN, np.int8),
         clock=layout.clock.unit,
+        vibration=data.vibration,
         label=None if label is None else label[kept],
         labels=labels,
         mode=lives.mode,

@@ -87,7 +87,6 @@ def fit_scaling(train: Fleet, settings: Inputs) -> Scaling:
     mean, std = _moments(values[:, kept], regime, len(centres))
     with np.errstate(all="ignore"):
         low, high = np.nanmin(_or_zero(values), axis=0), np.nanmax(_or_zero(values), axis=0)
-    single = bool((np.diff(train.starts) == 1).all())  # products, not histories: there is nothing to average over
     return Scaling(
         sensors=train.sensors,
         kept=kept,
@@ -99,7 +98,7 @@ def fit_scaling(train: Fleet, settings: Inputs) -> Scaling:
         std=_rows(std),
         low=tuple(low.tolist()),
         high=tuple(high.tolist()),
-        smoothing=0.0 if single or settings.view == "spectrum" else settings.smoothing,
+        smoothing=0.0 if train.single or train.vibration else settings.smoothing,
     )
 
 

@@ -29,7 +29,7 @@ from manufacturing.failure.prepare import read_fleet
 from manufacturing.failure.scores import penalty
 from manufacturing.failure.settings import Failure
 from manufacturing.failure.targets import outcome_of
-from manufacturing.failure.train import OURS, answers, read_learned
+from manufacturing.failure.train import OURS, answers_where_asked, read_learned
 
 Floats = NDArray[np.float64]
 MOMENTS = 20  # at which a machine that ran to its failure is asked about
@@ -45,8 +45,7 @@ def evaluate(settings: Failure, run: Path, out: Path, progress: Progress) -> Non
             hint="more machines, a larger share in data.parts, or question=health, which needs no failures",
         )
     decisions = {name: Decision.from_json(saved) for name, saved in learned["decisions"].items()}
-    every = np.arange(test.rows)
-    said = answers(run, test, every)
+    said = answers_where_asked(run, test)
     draw = np.random.default_rng([settings.seed, 1])
     found: dict[str, object] = {
         "question": fleet.question,

@@ -15,8 +15,9 @@ from lepton_solutions.models.temporal import TCN, ConvGRU
 
 @dataclass(frozen=True)
 class Form:
-    """What a network is built from. name: as `model.name`; view: as `inputs.view`. window, features: of its input.
-    channels: kept sensors, the first of the features.
+    """What a network is built from. name: as `model.name`; view: `steps`, or `spectrum` of a vibration.
+
+    window, features: of its input. channels: kept sensors, the first of the features.
     """
 
     name: str

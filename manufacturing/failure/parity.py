@@ -24,7 +24,7 @@ from manufacturing.failure.stream import Stream
 from manufacturing.failure.train import View, answered
 
 TOLERANCE = 1e-4  # of the range of answers: float32 sums in another order, through the steps of a window
-LIVES, LONGEST = 60, 1000  # that are compared, and rows of each from its first
+LIVES, LONGEST = 60, 1000  # that are compared, and rows of each from its first, or a window
 ALONE = 3  # lives that are streamed a row a call
 SILENT = 0.2  # share of readings that are taken away
 
@@ -37,7 +37,7 @@ def check_parity(steps: Steps, exported: Exported, predictor: MachinePredictor, 
     plain = replace(predictor.inputs, grid=None, layout=replace(predictor.inputs.layout, cycle=None))
     as_is = replace(predictor, inputs=plain)
     cases = []
-    for name, fleet, together in _fleets(_first(test)):
+    for name, fleet, together in _fleets(_first(test, max(LONGEST, plain.window))):
         before = trained_answers(steps, exported, plain.window, fleet)
         after = streamed_answers(as_is, fleet, together=together)
         cases.append(_compared(name, predictor.decision, before, after))
@@ -65,13 +65,13 @@ def streamed_answers(predictor: MachinePredictor, fleet: Fleet, *, together: boo
     return np.concatenate([predictor.outputs(stream.windows(slot)) for slot in slots[:, None]])
 
 
-def _first(test: Fleet) -> Fleet:
+def _first(test: Fleet, longest: int) -> Fleet:
     """Some lives, spread over all, each from its first row on."""
     lives = np.unique(np.linspace(0, test.lives - 1, LIVES).round().astype(np.int64))
     few = test.take(lives)
     number = np.arange(few.rows) - first_rows(few)
-    rows = np.flatnonzero(number < LONGEST)
-    lengths = np.minimum(np.diff(few.starts), LONGEST)
+    rows = np.flatnonzero(number < longest)
+    lengths = np.minimum(np.diff(few.starts), longest)
     return replace(
         few,
         values=few.values[rows],

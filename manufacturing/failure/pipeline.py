@@ -29,7 +29,14 @@ def stages(settings: Failure) -> list[Stage]:
             lambda run, out, progress: prepare(settings, run, out),
             reads=(),
             writes=prepared,
-            depends=(settings.question, settings.data, settings.audit, settings.seed, stamp(settings.data.path)),
+            depends=(
+                settings.question,
+                settings.data,
+                settings.audit,
+                settings.seed,
+                settings.inputs.window,
+                stamp(settings.data.path),
+            ),
         ),
         Stage(
             "train",

@@ -17,11 +17,12 @@ from lepton_solutions.data.splits import PARTS
 from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json, write_text
 from lepton_solutions.reporting.run import Record
-from manufacturing.failure.fleet import Fleet, Question
+from manufacturing.failure.fleet import NOT_GIVEN, Fleet, Question
 from manufacturing.failure.layout import Layout
 from manufacturing.failure.parts import split_fleet
 from manufacturing.failure.settings import Failure
 
+ROWS, SAMPLES = 40, 8192  # of a window, where the config leaves it open
 ARRAYS, FACTS, AUDIT = "fleet.npz", "data.json", "audit.json"
 
 
@@ -56,6 +57,7 @@ class Card(Record):
     rows: int
     parts: dict[str, PartFacts]
     published_split: bool
+    vibration: bool
     cap: float | None
     licence: str | None
     cite: str | None
@@ -79,6 +81,8 @@ def prepare(settings: Failure, run: Path, out: Path, collected: tuple[Fleet, Lay
     question = question_of(fleet, settings.question)
     split = split_fleet(fleet, settings.data, question, np.random.default_rng(settings.seed))
     fleet = replace(split.fleet, question=question, notes=(*fleet.notes, *split.notes))
+    if fleet.vibration:
+        fleet = _asked_by_window(fleet, window_of(settings, fleet))
     findings = audit(fleet)
     write_fleet(fleet, out, layout=layout, grid=settings.data.grid if layout is not None else None)
     write_json(out / AUDIT, [finding.to_json() for finding in findings])
@@ -86,6 +90,25 @@ def prepare(settings: Failure, run: Path, out: Path, collected: tuple[Fleet, Lay
     if error is not None:
         (out / AUDIT).replace(run / AUDIT)
         raise UserError(f"{fleet.name}: {error.message}", hint=error.hint)
+
+
+def window_of(settings: Failure, fleet: Fleet) -> int:
+    """Rows that the network looks back over."""
+    return settings.inputs.window or (1 if fleet.single else SAMPLES if fleet.vibration else ROWS)
+
+
+def _asked_by_window(fleet: Fleet, window: int) -> Fleet:
+    """Labels at the last samples of half overlapping windows alone: neighbours say the same. Raises UserError where a
+    vibration has no label.
+    """
+    if fleet.label is None or fleet.question == "health":
+        raise UserError(
+            f"question={fleet.question}: {fleet.name} is a vibration, of which labels are learned",
+            hint="data.label=NAME with question=diagnosis or failure",
+        )
+    number = np.arange(fleet.rows) - np.repeat(fleet.starts[:-1], np.diff(fleet.starts))
+    last = ((number + 1) % max(1, window // 2) == 0) & (number + 1 >= window)
+    return replace(fleet, label=np.where(last, fleet.label, NOT_GIVEN))
 
 
 def question_of(fleet: Fleet, asked: str) -> Question:
@@ -126,9 +149,8 @@ def write_fleet(fleet: Fleet, folder: Path, *, layout: Layout | None = None, gri
     arrays |= {} if fleet.label is None else {"label": fleet.label}
     arrays |= {} if fleet.mode is None else {"mode": fleet.mode}
     np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]  # numpy's stub means its own keywords
-    single = bool((np.diff(fleet.starts) == 1).all())
     layout = layout or Layout.of_sensors(
-        fleet.sensors, unit=None if single else "unit", time=None if single else "time", clock=fleet.clock
+        fleet.sensors, unit=None if fleet.single else "unit", time=None if fleet.single else "time", clock=fleet.clock
     )
     assert layout.sensors == fleet.sensors  # new rows are read in the order that was learned: indicators last
     card = Card(
@@ -146,6 +168,7 @@ def write_fleet(fleet: Fleet, folder: Path, *, layout: Layout | None = None, gri
         rows=fleet.rows,
         parts={name: _facts(fleet.of_part(code)) for code, name in enumerate(PARTS) if (fleet.part == code).any()},
         published_split=fleet.published_split,
+        vibration=fleet.vibration,
         cap=fleet.cap,
         licence=fleet.licence,
         cite=fleet.cite,
@@ -174,6 +197,7 @@ def read_fleet(folder: Path) -> Fleet:
         modes=tuple(card.modes),
         settings=tuple(card.settings),
         published_split=card.published_split,
+        vibration=card.vibration,
         cap=card.cap,
         licence=card.licence,
         cite=card.cite,

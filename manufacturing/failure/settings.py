@@ -26,6 +26,7 @@ class Histories(Settings):
     settings: tuple[str, ...] | None
     ignore: tuple[str, ...]
     grid: float | None = Field(gt=0)
+    vibration: bool
     missing: tuple[str, ...]
     parts: tuple[Share, Share, Share, Share]
     split: Literal["unit", "time"]
@@ -40,16 +41,15 @@ class Histories(Settings):
 class Inputs(Settings):
     """`inputs`: what the network sees of a history; part of it, and exported with it."""
 
-    window: int = Field(ge=1, le=10_000)
+    window: int | None = Field(ge=1, le=10_000)
     smoothing: float = Field(ge=0, lt=1)
     regimes: int | None = Field(ge=1, le=64)
-    view: Literal["steps", "spectrum"]
 
 
 class SeriesModel(Settings):
     """`model`: the network over the window."""
 
-    name: Literal["conv_gru", "rnn", "lstm", "gru", "tcn", "transformer", "mlp"]
+    name: Literal["auto", "conv_gru", "rnn", "lstm", "gru", "tcn", "transformer", "mlp"]
     width: int = Field(ge=4, le=1024)
     layers: int = Field(ge=1, le=12)
     dropout: float = Field(ge=0, lt=1)

@@ -1,4 +1,4 @@
-"""Networks over a vibration signal (`inputs.view=spectrum`): its spectra as layers, a small convolution over them.
+"""Networks over a vibration signal: its spectra as layers, a small convolution over them.
 
 Both views go through convolutions whose steps are frequencies: what is learned of one harmonic serves the next.
 """
@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from lepton_solutions.errors import UserError
-from manufacturing.failure.spectrum import FLOOR, EnvelopeSpectrum, PowerSpectrum
+from manufacturing.failure.spectrum import EnvelopeSpectrum, PowerSpectrum
 
 # Shares of the sampling rate. Lower than a tenth there is the machine's own turning, not the ringing of a bearing.
 BANDS = ((0.05, 0.2), (0.2, 0.35), (0.35, 0.5), (0.05, 0.5))
 BINS = 64  # of the power spectrum
 LEAST = 256  # samples of a window
+QUIET = 0.01  # of a mean of 1: what an envelope holds below it is rounding as much as signal
+RANGES = 40  # of an envelope, that a simple model is told of
 REACH = 0.04  # how far the envelope's spectrum is looked at, a share of the sampling rate
 
 
@@ -30,7 +32,23 @@ class Views(nn.Module):
 
     def forward(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         amplitude = self.envelope(signal).unflatten(2, (self.steps, self.pool)).amax(3)
-        return (amplitude + FLOOR).log(), self.power(signal)
+        return (amplitude + QUIET).log(), self.power(signal)
+
+
+def summary_of_signal(windows: Tensor, channels: int) -> Tensor:
+    """[n, columns] of windows [n, samples, features], for simple models: of each channel the strongest envelope in 40
+    equal ranges of each band, the power spectrum, the kurtosis and the level.
+    """
+    views, found = Views(windows.shape[1]), []
+    for channel in range(channels):
+        signal = windows[:, :, channel]
+        envelope, power = views(signal)
+        centred = (signal - signal.mean(1, keepdim=True)).double()
+        level = centred.square().mean(1).clamp_min(1e-30)
+        strongest = nn.functional.adaptive_max_pool1d(envelope, RANGES).flatten(1)
+        shape = torch.stack([centred.pow(4).mean(1) / level.square(), level.sqrt()], 1)
+        found += [strongest, power, shape.float()]
+    return torch.cat(found, 1)
 
 
 class OverViews(nn.Module):

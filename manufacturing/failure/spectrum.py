@@ -8,10 +8,12 @@ angle they are orders of its turning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 FLOOR = 1e-4  # of a mean of 1: logarithms of next to nothing would drown what matters
 
@@ -59,10 +61,13 @@ class EnvelopeSpectrum(nn.Module):
         return torch.stack([self._of_band(spectrum[:, low:high]) for low, high in self.edges], dim=1)
 
     def _of_band(self, band: Tensor) -> Tensor:
-        # The one-sided band moved to zero is the analytic signal, slowed to what the band can hold; of twice as many
-        # points, since the square has twice the band's width and would fold back.
-        parts = torch.view_as_real(band)
-        padded = torch.view_as_complex(torch.cat([parts, torch.zeros_like(parts)], dim=1))  # ONNX pads no complex ones
+        # The one-sided band moved to zero is the analytic signal, slowed to what the band can hold; of at least twice
+        # as many points, since the square has twice the band's width and would fold back. Of a power of two, because
+        # ONNX Runtime loses digits on other lengths; more points do not move the frequencies. It pads no
+        # complex ones.
+        points = 2 ** math.ceil(math.log2(2 * band.shape[1]))
+        parts = F.pad(torch.view_as_real(band), (0, 0, 0, points - band.shape[1]))
+        padded = torch.view_as_complex(parts)
         envelope = _power(torch.fft.ifft(padded))
         amplitude = _power(torch.fft.rfft(envelope))[:, 1 : self.bins + 1].clamp_min(1e-30).sqrt()
         return amplitude / amplitude.mean(1, keepdim=True)

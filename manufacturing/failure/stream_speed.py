@@ -28,7 +28,7 @@ from manufacturing.failure.records import Inputs, Seen
 from manufacturing.failure.release import sources_of, write_model
 from manufacturing.failure.settings import Failure
 from manufacturing.failure.stream import Stream
-from manufacturing.failure.train import form_of
+from manufacturing.failure.train import form_of, suited
 
 TASK = "stream"
 UNITS, MEMBERS, THREADS = 1000, 5, 2
@@ -122,6 +122,7 @@ def _stream(members: int, seed: int) -> tuple[Stream, tuple[str, ...]]:
         seen_until=np.array([200.0, 200.0]),
         part=np.zeros(2, np.int8),
     )
+    settings = suited(settings, fleet)
     steps = Steps(fit_scaling(fleet, settings.inputs)).eval()
     form = form_of(settings, steps.scaling, 1)
     exported = Exported([new_network(form, seed + number) for number in range(members)], "rul", 125.0).eval()

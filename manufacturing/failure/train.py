@@ -26,13 +26,13 @@ from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.loop import Outcome, fit
 from lepton_solutions.training.plan import PLAN
-from manufacturing.failure.baselines import CHUNK, Baseline, Seen, Trees, fit_baselines, load_baseline, loss_of, seen
+from manufacturing.failure.baselines import Baseline, Seen, Trees, chunks, fit_baselines, load_baseline, loss_of, seen
 from manufacturing.failure.deciding import fit_decisions, lives_to_decide_on
 from manufacturing.failure.exported import Exported, answer_of, combined
 from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.inputs import Scaling, Steps, features_of, first_rows, fit_scaling
 from manufacturing.failure.networks import Form, new_network
-from manufacturing.failure.prepare import read_fleet
+from manufacturing.failure.prepare import read_fleet, window_of
 from manufacturing.failure.settings import Failure
 from manufacturing.failure.targets import Goal, goal_of, outcome_of
 
@@ -66,6 +66,7 @@ def view_of(fleet: Fleet, scaling: Scaling, window: int) -> View:
 def train(settings: Failure, run: Path, out: Path, progress: Progress) -> None:
     """Networks and baselines on the train part; the decision on calibration machines."""
     fleet = read_fleet(run)
+    settings = suited(settings, fleet)
     question, fitted = fleet.question, fleet.of_part(TRAIN)
     if question == "health":
         from manufacturing.failure.health import train_health
@@ -74,9 +75,9 @@ def train(settings: Failure, run: Path, out: Path, progress: Progress) -> None:
         return
     scaling = fit_scaling(fitted, settings.inputs)
     horizon, cap = horizon_of(settings, fitted), cap_of(settings, fitted)
-    view = {code: view_of(fleet.of_part(code), scaling, settings.inputs.window) for code in (TRAIN, VALIDATION)}
     goal = goal_of(question, fitted, cap=cap, horizon=horizon)
-    form = form_of(settings, scaling, goal.outputs)
+    form = form_of(settings, scaling, goal.outputs, vibration=fleet.vibration)
+    view = {code: view_of(fleet.of_part(code), scaling, form.window) for code in (TRAIN, VALIDATION)}
     (out / MEMBERS).mkdir()
     members, told = [], []
     for number in range(settings.model.members):
@@ -102,7 +103,7 @@ def train(settings: Failure, run: Path, out: Path, progress: Progress) -> None:
     )
     for name, baseline in baselines.items():
         baseline.save(out / BASELINES / name)
-    trees = settings.model.trees and form.view == "steps"
+    trees = settings.model.trees and not fleet.vibration
     exported = Exported(members, question, cap).eval()
     said = _said(exported, view[VALIDATION], rows[VALIDATION][0], looked[VALIDATION][0], baselines, trees=trees)
     validation = {name: loss_of(question, answer, rows[VALIDATION][1]) for name, answer in said.items()}
@@ -123,11 +124,24 @@ def train(settings: Failure, run: Path, out: Path, progress: Progress) -> None:
     }
     write_json(out / LEARNED, facts)
     asked = lives_to_decide_on(fleet)
-    said = answers(out, asked, np.arange(asked.rows))
+    said = answers_where_asked(out, asked)
     decisions = fit_decisions(settings, question, asked, said, cap=cap, horizon=horizon)
     write_json(out / LEARNED, facts | {"decisions": {name: one.to_json() for name, one in decisions.items()}})
     word = "rmse" if question == "rul" else "loss"
     progress.update(1.0, f"validation {word} {validation[OURS]:.3f}, best baseline {best} {validation[best]:.3f}")
+
+
+def suited(settings: Failure, fleet: Fleet) -> Failure:
+    """With the window and the network that a fleet of this kind wants, where the config leaves them open."""
+    inputs, model = settings.inputs, settings.model
+    window = window_of(settings, fleet)
+    name = ("mlp" if window == 1 else "conv_gru") if model.name == "auto" else model.name
+    return settings.model_copy(
+        update={
+            "inputs": inputs.model_copy(update={"window": window}),
+            "model": model.model_copy(update={"name": name}),
+        }
+    )
 
 
 def horizon_of(settings: Failure, fitted: Fleet) -> float | None:
@@ -145,13 +159,13 @@ def cap_of(settings: Failure, fitted: Fleet) -> float | None:
     return settings.model.cap or fitted.cap or float(CAP * np.median(_lengths(fitted)))
 
 
-def form_of(settings: Failure, scaling: Scaling, outputs: int) -> Form:
+def form_of(settings: Failure, scaling: Scaling, outputs: int, *, vibration: bool = False) -> Form:
     """The network that the config and the sensors ask for."""
     model = settings.model
     return Form(
         name=model.name,
-        view=settings.inputs.view,
-        window=settings.inputs.window,
+        view="spectrum" if vibration else "steps",
+        window=settings.inputs.window or 1,
         features=scaling.features,
         channels=len(scaling.kept),
         outputs=outputs,
@@ -237,8 +251,7 @@ def answered(network: nn.Module, view: View, ends: NDArray[np.int64]) -> NDArray
     """float64 [n, k], of windows that end at these rows."""
     device = next(network.parameters()).device
     found = [
-        network(view.windows(some).to(device)).double().cpu().numpy()
-        for some in np.array_split(ends, max(1, -(-len(ends) // CHUNK)))
+        network(view.windows(some.numpy()).to(device)).double().cpu().numpy() for some in chunks(ends, view.window)
     ]
     return np.concatenate(found)
 
@@ -258,6 +271,18 @@ def answers(run: Path, fleet: Fleet, ends: NDArray[np.int64]) -> dict[str, NDArr
     exported = Exported(load_members(run), learned["question"], learned["cap"]).eval()
     baselines = {name: load_baseline(run / BASELINES / name) for name in baseline_names(run)}
     return _said(exported, view, ends, _seen(view, ends, scaling), baselines, trees=learned["trees"])
+
+
+def answers_where_asked(run: Path, fleet: Fleet) -> dict[str, NDArray[np.float64]]:
+    """As `answers` at every row; NaN at samples of a vibration whose label nobody knows."""
+    if not fleet.vibration or fleet.label is None:
+        return answers(run, fleet, np.arange(fleet.rows))
+    known = np.flatnonzero(fleet.label >= 0)
+    found = {}
+    for name, answer in answers(run, fleet, known).items():
+        found[name] = np.full((fleet.rows, answer.shape[1]), np.nan)
+        found[name][known] = answer
+    return found
 
 
 def _said(

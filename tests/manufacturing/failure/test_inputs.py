@@ -10,7 +10,7 @@ from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.inputs import AGE, Scaling, Steps, features_of, fit_scaling
 from manufacturing.failure.settings import Inputs
 
-INPUTS = Inputs(window=5, smoothing=0.1, regimes=None, view="steps")
+INPUTS = Inputs(window=5, smoothing=0.1, regimes=None)
 SETTINGS = np.array([[0.0, 10.0], [5.0, 30.0], [9.0, 80.0]])
 
 

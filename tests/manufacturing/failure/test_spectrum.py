@@ -9,7 +9,7 @@ from scipy.io import savemat
 from scipy.signal import hilbert
 
 from lepton_solutions.errors import UserError
-from manufacturing.failure.cwru import Record, by_angle, read_record
+from manufacturing.failure.cwru import TURN, Record, by_angle, read_record
 from manufacturing.failure.signals import new_spectrum
 from manufacturing.failure.spectrum import EnvelopeSpectrum, PowerSpectrum
 
@@ -69,7 +69,7 @@ def test_order_tracking_brings_two_speeds_to_one_rate():
     for rpm in (1800, 1500):
         t = np.arange(12_000) / 12_000
         record = Record(1, None, None, 0, rpm, np.sin(2 * np.pi * 3 * rpm / 60 * t).astype(np.float32))
-        turned = by_angle(record, 100)[:1000]  # ten turns
+        turned = by_angle(record)[: 10 * TURN]
         peaks.append(int(np.abs(np.fft.rfft(turned)).argmax()))
     assert peaks == [30, 30]
 
