@@ -7,6 +7,7 @@ import hashlib
 from torch import nn
 
 from lepton_solutions.data.batches import Batch, Batches, Resident, not_finite
+from lepton_solutions.data.streaming import Stream
 from lepton_solutions.errors import UserError
 from lepton_solutions.settings import Fit
 from lepton_solutions.tasks import Task
@@ -52,7 +53,7 @@ def check_batch(batch: Batch, task: Task, *, imputes: bool) -> None:
 def need(network: nn.Module, batches: Batches) -> str:
     """What the training holds in memory, in words; the activations of a batch come on top."""
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    kind = "kept in memory" if isinstance(batches, Resident) else "streamed"
+    kind = "streamed" if isinstance(batches, Stream) else "kept in memory"
     return (
         f"{batches.rows:,} rows {kind}, {batches.memory / 2**20:,.1f} MB; "
         f"weights, gradients and optimiser {4 * weights / 2**20:,.1f} MB"

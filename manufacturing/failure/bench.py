@@ -17,7 +17,7 @@ import numpy as np
 from lepton_solutions.bench import Bench, Cell, Row, interval
 from lepton_solutions.config import read_jobs
 from lepton_solutions.data.splits import TEST, TRAIN
-from manufacturing.failure import bench_signals, stream_speed
+from manufacturing.failure import bench_scale, bench_signals, stream_speed
 from manufacturing.failure.baselines import LABELS
 from manufacturing.failure.cmapss import CAP, CMAPSS_FD004
 from manufacturing.failure.fleet import Fleet
@@ -92,13 +92,14 @@ def failure() -> Bench:
     sets = [name for name in SETS if name != "fd004" or CMAPSS_FD004.find() is not None]
     return Bench(
         title="Equipment failure",
-        about=ABOUT + bench_signals.ABOUT + stream_speed.ABOUT,
+        about=ABOUT + bench_signals.ABOUT + stream_speed.ABOUT + bench_scale.ABOUT,
         cells=[
             *(Cell(name, rival, 0) for name in sets for rival in RIVALS),
             *(Cell(name, TREES, seed) for name in sets for seed in SEEDS[1:]),
             *(Cell(name, NETWORK, seed) for name in sets for seed in SEEDS),
             *bench_signals.CELLS,
             *stream_speed.CELLS,
+            *bench_scale.CELLS,
             *(Cell(task, name, fold) for fold in range(FOLDS) for task, names in MEASURED.items() for name in names),
         ],
         measure=measure,
@@ -116,7 +117,7 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
         return held_out(HELD[task], model, seed)
     if any(cell.task == task for cell in bench_signals.CELLS):
         return bench_signals.measure(task, model, seed)
-    return stream_speed.measure(task, model, seed)
+    return (bench_scale if task == bench_scale.TASK else stream_speed).measure(task, model, seed)
 
 
 def remaining_life(task: str, model: str, seed: int) -> dict[str, object]:
@@ -204,7 +205,7 @@ def answer(settings: Failure, fitted: Fleet, asked: Fleet, ends: np.ndarray, mod
 def table(records: Mapping[Cell, dict]) -> list[Row]:
     """The table as far as it is measured."""
     return [*_models(records), *_ensembles(records), *_published(records), *_ablation(records),
-            *bench_signals.rows(records), *stream_speed.rows(records)]  # fmt: skip
+            *bench_signals.rows(records), *stream_speed.rows(records), *bench_scale.rows(records)]  # fmt: skip
 
 
 def scores(predicted: np.ndarray, remaining: np.ndarray) -> dict[str, float]:
@@ -310,7 +311,8 @@ def conclusions(records: Mapping[Cell, dict]) -> str:
         told = (f"**{both['rmse']:.2f}**", f"{both['phm_score']:.0f}", f"{both['rmse_uncapped']:.2f}", seconds)
         spread = [_spread(groups[task, name]) for name in (NETWORK, TREES, BOTH)]
         lines.append("| " + " | ".join((task.upper(), *spread, *told)) + " |")
-    parts = [line for line in (bench_signals.conclusions(records), stream_speed.conclusions(records)) if line]
+    said = (part.conclusions(records) for part in (bench_signals, stream_speed, bench_scale))
+    parts = [text for text in said if text]
     return "\n".join([*lines, *(text for part in parts for text in ("", part))])
 
 

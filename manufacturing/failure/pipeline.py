@@ -32,7 +32,6 @@ def stages(settings: Failure) -> list[Stage]:
             depends=(
                 settings.question,
                 settings.data,
-                settings.audit,
                 settings.seed,
                 settings.inputs.window,
                 stamp(settings.data.path),

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lepton_solutions.settings import Audit, Call, Fit, Run, Settings, Share
+from lepton_solutions.settings import Call, Fit, Run, Settings, Share
 
 Meaning = Literal["failure", "replacement", "repair"]
 
@@ -78,7 +78,6 @@ class Failure(Settings):
     run: Run
     question: Literal["auto", "rul", "failure", "diagnosis", "health"]
     data: Histories
-    audit: Audit
     inputs: Inputs
     model: SeriesModel
     fit: Fit
