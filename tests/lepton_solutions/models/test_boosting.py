@@ -7,7 +7,7 @@ import pytest
 from real_rows import exported, german, spoiled
 
 from lepton_solutions.data.columns import Column, Columns, Rows
-from lepton_solutions.models.boosting import Boosting, Trees, fit_boosting, float_thresholds
+from lepton_solutions.models.boosting import Boosting, Trees, fit_boosting, float_thresholds, trees_graph
 
 COLUMNS, ROWS, TARGET = german()
 ONES = np.ones(len(ROWS))
@@ -145,3 +145,18 @@ def test_a_saved_model_is_the_same_model(tmp_path):
     loaded = Boosting.load(tmp_path / "trees")
     assert loaded.text == model.text
     assert loaded.logit(spoiled(ROWS)).tolist() == model.logit(spoiled(ROWS)).tolist()
+
+
+@pytest.mark.parametrize(("objective", "outputs"), [("regression", 1), ("binary", 1), ("multiclass", 3)])
+def test_trees_of_any_objective_export_their_raw_sums(objective, outputs):
+    import lightgbm
+    import onnxruntime
+
+    values = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    target = np.clip(np.floor(values[:, 0] + 1.5), 0, 2 if objective == "multiclass" else 1)
+    asked = {"objective": objective, "verbosity": -1} | ({"num_class": 3} if outputs == 3 else {})
+    model = lightgbm.train(asked, lightgbm.Dataset(values, target), 20)
+    text = float_thresholds(model.model_to_string())
+    session = onnxruntime.InferenceSession(trees_graph(text, "values", "raw").SerializeToString())
+    (raw,) = session.run(["raw"], {"values": values})
+    np.testing.assert_allclose(raw, model.predict(values, raw_score=True).reshape(500, outputs), atol=1e-5)

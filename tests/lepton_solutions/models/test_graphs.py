@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lepton_solutions.models.graphs import OPSET, assemble, average, export_module, export_torch
+from lepton_solutions.models.graphs import OPSET, assemble, average, chain, export_module, export_torch
 
 
 class Sums(nn.Module):
@@ -132,3 +132,28 @@ class Fixed(nn.Module):
 def test_a_module_that_fixes_a_free_size_is_refused():
     with pytest.raises(ValueError, match="image: the module works for 2 along axis 0 only"):
         export_module(Fixed(), {"image": torch.zeros(2, 5, 7)}, output="sum")
+
+
+class Parts(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return 2 * x, x.sum(1, keepdim=True)
+
+
+class Joined(nn.Module):
+    def forward(self, doubled: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+        return doubled - total
+
+
+def test_a_chain_hands_each_graph_what_those_before_it_found():
+    first = export_module(Parts(), {"x": torch.rand(2, 3)}, output=("doubled", "total"))
+    last = export_module(Joined(), {"doubled": torch.rand(2, 3), "total": torch.rand(2, 1)}, output="found")
+    session = onnxruntime.InferenceSession(chain([first, last]).SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    np.testing.assert_array_equal(session.run(["found"], {"x": x})[0], 2 * x - x.sum(1, keepdims=True))
+
+
+def test_a_chain_with_a_link_missing_is_refused():
+    first = export_module(Parts(), {"x": torch.rand(2, 3)}, output=("doubled", "sum"))
+    last = export_module(Joined(), {"doubled": torch.rand(2, 3), "total": torch.rand(2, 1)}, output="found")
+    with pytest.raises(ValueError, match="nothing before it finds total"):
+        chain([first, last])

@@ -5,19 +5,9 @@ import pytest
 from histories_settings import failure as failure_settings
 
 from lepton_solutions.bench import Cell
-from manufacturing.failure.bench import (
-    ABLATIONS,
-    BOTH,
-    ENSEMBLE,
-    NETWORK,
-    SEEDS,
-    TREES,
-    conclusions,
-    cuts,
-    failure,
-    scores,
-    table,
-)
+from manufacturing.failure.bench import conclusions, failure, rows
+from manufacturing.failure.bench_engines import BOTH, ENSEMBLE, NETWORK, SEEDS, TREES, scores
+from manufacturing.failure.bench_parts import ABLATIONS, FOLDS, HELD, cuts
 from manufacturing.failure.simulator import Machines, simulate
 
 
@@ -38,23 +28,39 @@ def test_scores_clip_the_target_and_say_so():
 def test_network_and_trees_are_averaged_by_seed_and_all_of_them_together():
     networks = {Cell("fd001", NETWORK, seed): record(seed) for seed in SEEDS}
     trees = {Cell("fd001", TREES, seed): record(100 + seed) for seed in SEEDS}
-    rows = {(row.model, row.metric): row for row in table(networks | trees) if row.task == "fd001"}
+    table = {(row.model, row.metric): row for row in rows(networks | trees) if row.task == "fd001"}
     remaining = np.array(record(0)["remaining"])
     each = [np.array(one["predicted"]) for one in (*networks.values(), *trees.values())]
     pairs = [(network + forest) / 2 for network, forest in zip(each[:5], each[5:], strict=True)]
-    assert rows[NETWORK, "rmse"].value == pytest.approx(np.mean([scores(p, remaining)["rmse"] for p in each[:5]]))
-    assert rows[BOTH, "rmse"].value == pytest.approx(np.mean([scores(p, remaining)["rmse"] for p in pairs]))
+    assert table[NETWORK, "rmse"].value == pytest.approx(np.mean([scores(p, remaining)["rmse"] for p in each[:5]]))
+    assert table[BOTH, "rmse"].value == pytest.approx(np.mean([scores(p, remaining)["rmse"] for p in pairs]))
     expected = scores(np.mean(each, axis=0), remaining)["rmse"]
-    assert rows[ENSEMBLE, "rmse"].value == pytest.approx(expected)
-    assert rows[ENSEMBLE, "rmse"].low < expected < rows[ENSEMBLE, "rmse"].high
+    assert table[ENSEMBLE, "rmse"].value == pytest.approx(expected)
+    assert table[ENSEMBLE, "rmse"].low < expected < table[ENSEMBLE, "rmse"].high
     assert f"**{expected:.2f}**" in conclusions(networks | trees)
-    assert rows["DCNN 2018", "rmse"].value == 12.61
+    assert table["DCNN 2018", "rmse"].value == 12.61
 
 
 def test_every_change_of_the_ablation_is_a_config():
     for changes in ABLATIONS.values():
         failure_settings("data=cmapss_fd001", *(f"{key}={value}" for key, value in changes.items()))
     assert len({cell.key for cell in failure().cells}) == len(failure().cells)
+
+
+def test_the_ablation_compares_fold_by_fold():
+    task = next(iter(HELD))
+    better = {Cell(task, BOTH, fold): record(fold) for fold in range(FOLDS)}
+    worse = {}
+    for fold in range(FOLDS):
+        said = record(fold)
+        worse[Cell(task, NETWORK, fold)] = said | {"predicted": [x + 10 for x in said["predicted"]]}
+    told = conclusions(better | worse)
+    gap = float(told.split(f"FD001, {NETWORK} | ")[1].split(" | ")[1])
+    each = [
+        scores(np.array(one["predicted"]), np.array(one["remaining"]))["rmse"]
+        for one in (*worse.values(), *better.values())
+    ]
+    assert gap == pytest.approx(np.mean(each[:FOLDS]) - np.mean(each[FOLDS:]), abs=0.006)
 
 
 def test_held_out_machines_are_cut_between_a_quarter_of_their_life_and_shortly_before_its_end():

@@ -6,12 +6,13 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from histories_settings import failure, histories
+from small_fleets import fleet
 
 from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST, TRAIN, VALIDATION
 from lepton_solutions.errors import UserError
 from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.parts import known_before, split_fleet
-from manufacturing.failure.prepare import prepare, question_of, read_card, read_fleet
+from manufacturing.failure.prepare import prepare, question_of, read_card, read_fleet, window_of
 from manufacturing.failure.simulator import Machines, simulate
 
 
@@ -113,3 +114,28 @@ def test_questions_that_the_fleet_cannot_answer_are_refused():
     with pytest.raises(UserError, match="question=diagnosis: machines has no label"):
         question_of(fleet, "diagnosis")
     assert question_of(fleet, "failure") == "failure"
+
+
+def vibration(samples: int, **changes: object) -> Fleet:
+    one = fleet([(samples, None)] * 8, label=[place % 2 for place in range(8) for _ in range(samples)])
+    return replace(one, vibration=True, question="diagnosis", **changes)
+
+
+def test_the_window_is_that_of_the_kind_of_rows_unless_it_is_set(maintained):
+    settings = failure("data=own_histories")
+    products = fleet([(1, None)] * 3, label=[0, 1, 0])
+    assert [window_of(settings, one) for one in (maintained, vibration(9000), products)] == [40, 8192, 1]
+    assert window_of(failure("data=own_histories", "inputs.window=12"), maintained) == 12
+
+
+def test_a_vibration_is_asked_once_every_half_window(tmp_path):
+    settings = failure("data=own_histories", "inputs.window=100", "question=diagnosis")
+    prepare(settings, tmp_path, tmp_path, (vibration(360), None))
+    label = read_fleet(tmp_path).label.reshape(8, 360)
+    assert [np.flatnonzero(row >= 0).tolist() for row in label] == [[99, 149, 199, 249, 299, 349]] * 8
+
+
+def test_a_vibration_without_labels_is_refused(tmp_path):
+    unlabelled = vibration(360, label=None, labels=(), failed_at=np.full(8, 400.0))
+    with pytest.raises(UserError, match="is a vibration, of which labels are learned"):
+        prepare(failure("data=own_histories", "question=rul"), tmp_path, tmp_path, (unlabelled, None))

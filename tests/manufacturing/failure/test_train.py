@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from histories_settings import failure
+from small_fleets import fleet as by_hand
 
 from lepton_solutions.data.splits import TEST
 from lepton_solutions.progress import Progress
 from manufacturing.failure.prepare import prepare, read_fleet
 from manufacturing.failure.simulator import Machines, simulate
-from manufacturing.failure.train import NETWORK, OURS, TREES, answers, horizon_of, read_learned, train
+from manufacturing.failure.train import NETWORK, OURS, TREES, answers, horizon_of, read_learned, suited, train
 
 SMALL = ("fit.epochs=6", "model.width=16", "model.layers=1", "inputs.window=16")
 
@@ -65,3 +66,11 @@ def test_the_horizon_is_a_tenth_of_the_median_life_unless_it_is_set():
     lives = fleet.failed_at - fleet.time[fleet.starts[:-1]]
     assert horizon_of(failure("data=machines"), fleet) == pytest.approx(0.1 * np.nanmedian(lives))
     assert horizon_of(failure("data=machines", "decision.horizon=24"), fleet) == 24
+
+
+def test_where_each_row_is_a_machine_the_network_has_no_memory_unless_it_is_asked_for():
+    products = by_hand([(1, None)] * 3, label=[0, 1, 0])
+    machines = simulate(Machines(units=4)).fleet
+    asked = failure("data=machines")
+    assert [suited(asked, one).model.name for one in (products, machines)] == ["mlp", "conv_gru"]
+    assert suited(failure("data=machines", "model.name=lstm"), machines).model.name == "lstm"
