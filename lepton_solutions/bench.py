@@ -14,10 +14,13 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import yaml
@@ -73,6 +76,41 @@ class Bench:
     rows: Callable[[dict[Cell, dict]], list[Row]]
     conclusions: Callable[[dict[Cell, dict]], str]
     packages: tuple[str, ...]
+
+
+class Part(Protocol):
+    """A module with some of a bench's cells: how one is measured, its rows, and what they say in Markdown."""
+
+    __name__: str
+    ABOUT: str
+    CELLS: list[Cell]
+
+    def measure(self, task: str, model: str, seed: int) -> dict[str, object]: ...
+
+    def rows(self, records: Mapping[Cell, dict]) -> Iterable[Row]: ...
+
+    def conclusions(self, records: Mapping[Cell, dict]) -> str: ...
+
+
+def of_parts(title: str, parts: Sequence[Part], packages: tuple[str, ...]) -> Bench:
+    """A bench of several modules, each with its own tasks, in this order."""
+    return Bench(
+        title=title,
+        about="".join(part.ABOUT for part in parts),
+        cells=[cell for part in parts for cell in part.CELLS],
+        measure=partial(_of_part, [part.__name__ for part in parts]),
+        rows=lambda records: [row for part in parts for row in part.rows(records)],
+        conclusions=lambda records: "\n\n".join(text for part in parts if (text := part.conclusions(records))),
+        packages=packages,
+    )
+
+
+def _of_part(names: Sequence[str], task: str, model: str, seed: int) -> dict[str, object]:
+    for part in map(import_module, names):
+        if any(cell.task == task for cell in part.CELLS):
+            found: dict[str, object] = part.measure(task, model, seed)
+            return found
+    raise ValueError(f"no part has the task {task}")
 
 
 def run_bench(

@@ -5,7 +5,7 @@ import pytest
 from histories_settings import failure as failure_settings
 
 from lepton_solutions.bench import Cell
-from manufacturing.failure.bench import conclusions, failure, rows
+from manufacturing.failure.bench import failure
 from manufacturing.failure.bench_engines import BOTH, ENSEMBLE, NETWORK, SEEDS, TREES, scores
 from manufacturing.failure.bench_parts import ABLATIONS, FOLDS, HELD, cuts
 from manufacturing.failure.simulator import Machines, simulate
@@ -28,7 +28,7 @@ def test_scores_clip_the_target_and_say_so():
 def test_network_and_trees_are_averaged_by_seed_and_all_of_them_together():
     networks = {Cell("fd001", NETWORK, seed): record(seed) for seed in SEEDS}
     trees = {Cell("fd001", TREES, seed): record(100 + seed) for seed in SEEDS}
-    table = {(row.model, row.metric): row for row in rows(networks | trees) if row.task == "fd001"}
+    table = {(row.model, row.metric): row for row in failure().rows(networks | trees) if row.task == "fd001"}
     remaining = np.array(record(0)["remaining"])
     each = [np.array(one["predicted"]) for one in (*networks.values(), *trees.values())]
     pairs = [(network + forest) / 2 for network, forest in zip(each[:5], each[5:], strict=True)]
@@ -37,7 +37,7 @@ def test_network_and_trees_are_averaged_by_seed_and_all_of_them_together():
     expected = scores(np.mean(each, axis=0), remaining)["rmse"]
     assert table[ENSEMBLE, "rmse"].value == pytest.approx(expected)
     assert table[ENSEMBLE, "rmse"].low < expected < table[ENSEMBLE, "rmse"].high
-    assert f"**{expected:.2f}**" in conclusions(networks | trees)
+    assert f"**{expected:.2f}**" in failure().conclusions(networks | trees)
     assert table["DCNN 2018", "rmse"].value == 12.61
 
 
@@ -54,7 +54,7 @@ def test_the_ablation_compares_fold_by_fold():
     for fold in range(FOLDS):
         said = record(fold)
         worse[Cell(task, NETWORK, fold)] = said | {"predicted": [x + 10 for x in said["predicted"]]}
-    told = conclusions(better | worse)
+    told = failure().conclusions(better | worse)
     gap = float(told.split(f"FD001, {NETWORK} | ")[1].split(" | ")[1])
     each = [
         scores(np.array(one["predicted"]), np.array(one["remaining"]))["rmse"]
