@@ -1,0 +1,1 @@
+"""Fraud in payments: anomaly detection and supervised models on transactions, the same online as offline."""
