@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lepton_solutions.data.columns import Column, Columns
+from lepton_solutions.data.times import Clock
 from lepton_solutions.engines import Engine
 from lepton_solutions.models.graphs import export_module
 from manufacturing.failure.bounds import Bound
@@ -18,7 +19,6 @@ from manufacturing.failure.decisions import Decision
 from manufacturing.failure.layout import Layout
 from manufacturing.failure.predictor import MachinePredictor
 from manufacturing.failure.records import Inputs, Seen
-from manufacturing.failure.times import Clock
 
 SENSORS = ("heat", "vibration", "load")
 WINDOW, SMOOTHING = 6, 0.3

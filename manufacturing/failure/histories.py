@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from lepton_solutions.data.columns import Column, Columns, as_text, is_number_text, is_text, plain_values
 from lepton_solutions.data.tables import read_table
+from lepton_solutions.data.times import Clock, read_times
 from lepton_solutions.errors import UserError, did_you_mean
 from manufacturing.failure.fleet import NOT_GIVEN, Fleet, Question
 from manufacturing.failure.grid import Cells, to_cycles, to_grid
 from manufacturing.failure.layout import Layout
 from manufacturing.failure.lives import Lives, by_dates, by_events, without_end
 from manufacturing.failure.settings import Histories
-from manufacturing.failure.times import Clock, read_times
 
 MOST_LEVELS = 32  # of a text column that becomes indicators; more are names, and names say nothing of the next machine
 HEALTHY = ("0", "no", "false", "healthy", "normal", "good", "ok")  # the label of two that is no failure

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from lepton_solutions.data.columns import MISSING, Column, Columns, ColumnsJson, as_text
+from lepton_solutions.data.times import Clock, read_times
 from lepton_solutions.errors import UserError, did_you_mean
-from manufacturing.failure.times import Clock, read_times
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_solutions.data.times import Clock
 from lepton_solutions.errors import UserError, did_you_mean
 from manufacturing.failure.settings import Meaning
-from manufacturing.failure.times import Clock
 
 MEANINGS: tuple[Meaning, ...] = ("failure", "replacement", "repair")
 

@@ -1,10 +1,11 @@
 """Times of a table on one clock."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from lepton_solutions.data.times import NO_MOMENT, read_moments, read_times
 from lepton_solutions.errors import UserError
-from manufacturing.failure.times import read_times
 
 
 def test_numbers_stay_what_they_are():
@@ -44,3 +45,23 @@ def test_a_parquet_column_of_another_zone_is_the_same_moment():
     clock, times = read_times(column, name="t")
     assert (clock.zone, times.tolist()) == ("Europe/Berlin", [0])
     assert clock.told(36.5) == "1970-01-02 12:30 UTC"
+
+
+def test_moments_are_exact_to_the_microsecond():
+    """Hours since 1970 in floating point no longer tell microseconds apart from 2060 on."""
+    texts = ["2018-04-01T00:00:31.000001", "2099-12-31T23:59:59.999999", None]
+    clock, moments = read_moments(pa.array(texts), name="t")
+    stamps = np.array(texts[:2], "datetime64[us]").astype(np.int64)
+    assert moments.tolist() == [*stamps.tolist(), NO_MOMENT]
+    assert clock.told(float(moments[0])) == "2018-04-01 00:00"
+
+
+def test_numbers_read_as_moments_are_seconds():
+    clock, moments = read_moments(pa.array([0.0, 1.5, None]), name="t")
+    assert (clock.kind, moments.tolist()) == ("number", [0, 1_500_000, NO_MOMENT])
+    assert clock.told(1_500_000) == "1.5"
+
+
+def test_seconds_that_64_bits_cannot_hold_are_refused():
+    with pytest.raises(UserError, match=r"row 2, column `t`: found 1.7e.15, expected seconds"):
+        read_moments(pa.array([1, 1_700_000_000_000_000]), name="t")
