@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from lepton_solutions.errors import UserError
 
@@ -56,6 +56,16 @@ def _flat(names: Mapping[object, object], above: str = "") -> Iterator[tuple[str
             yield f"{above}{name}", value
 
 
+def _dots_are_part_of_a_name(kinds: object) -> object:
+    """`data.kinds.pay.0=category` reaches us as {pay: {0: category}} and means the column `pay.0`."""
+    return dict(_flat(kinds)) if isinstance(kinds, Mapping) else kinds
+
+
+Overrides = Annotated[
+    Mapping[str, Literal["numeric", "category", "ignore"]], BeforeValidator(_dots_are_part_of_a_name)
+]  # column -> how it is read, where what is inferred is not meant
+
+
 class Table(Settings):
     """`data`: which rows, what is learned from them, and how they are split."""
 
@@ -71,14 +81,8 @@ class Table(Settings):
     time: str | None
     weight: str | None
     protected: tuple[str, ...] | None
-    kinds: Mapping[str, Literal["numeric", "category", "ignore"]]
+    kinds: Overrides
     parts: tuple[Share, Share, Share, Share]
-
-    @field_validator("kinds", mode="before")
-    @classmethod
-    def _dots_are_part_of_a_name(cls, kinds: object) -> object:
-        """`data.kinds.pay.0=category` reaches us as {pay: {0: category}} and means the column `pay.0`."""
-        return dict(_flat(kinds)) if isinstance(kinds, Mapping) else kinds
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> "Table":
