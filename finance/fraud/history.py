@@ -53,16 +53,14 @@ class Order:
         return max(1, min(CHUNK, 2**62 // self.span))
 
     def borders(self, part: slice, back: Iterable[int]) -> list[Whole]:
-        """For the rows in `part` of the order: how many events stand before (entity, time - b), for each b of `back`."""
+        """For the rows in this part of the order: how many events stand before (entity, time - b), for each b."""
         low, high = int(self.run[part.start]), int(self.run[part.stop - 1])
         start, stop = int(self.first[low]), int(self.first[high + 1])
-        seen, base = self.seen[start:stop], 0
+        seen, base = self.seen[start:stop], np.zeros(1, np.int64)
         if high > low:
             seen = seen + (self.run[start:stop] - low) * self.span
             base = (self.run[part] - low) * self.span
-        return [
-            start + np.searchsorted(seen, np.maximum(self.time[part] - b, 0) + base, side="left") for b in back
-        ]
+        return [start + np.searchsorted(seen, np.maximum(self.time[part] - b, 0) + base, side="left") for b in back]
 
 
 def histories(transactions: Transactions, definition: Definition) -> Floats:
@@ -117,7 +115,8 @@ def _order(transactions: Transactions, codes: Whole) -> Order:
 
 def _joint(a: Whole, b: Whole) -> Whole:
     """One code for each pair that occurs, [n], small."""
-    return np.unique(a * (int(b.max()) + 1) + b, return_inverse=True)[1]
+    codes: Whole = np.unique(a * (int(b.max()) + 1) + b, return_inverse=True)[1]
+    return codes
 
 
 def _running(values: np.ndarray, dtype: type[np.integer]) -> np.ndarray:

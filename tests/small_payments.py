@@ -1,0 +1,101 @@
+"""A few transactions with everything that can happen to them, and their features counted in the slowest way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import strategies as st
+
+from finance.fraud.features import Definition
+from finance.fraud.transactions import FRAUD, HOUR, NO_OUTCOME, UNIT, Transactions
+from lepton_solutions.data.columns import Columns, Rows
+
+KINDS = ("card", "terminal", "device")
+SMALL = Definition(KINDS, (3, 10, 25), delay=4, pairs=(("card", "terminal"), ("device", "card")))
+
+
+def payments(
+    time: list[int],
+    amount: list[int],
+    entities: dict[str, list[int]],
+    *,
+    wait: list[int] | None = None,
+    label: list[int] | None = None,
+    declined: list[bool] | None = None,
+    ids: list[str] | None = None,
+) -> Transactions:
+    """Rows in the order of `time`, which they need not have; entities are numbers, named after themselves.
+
+    wait: microseconds from a row's time until others may read it, 0 where not given; label: GOOD where not given.
+    """
+    count = len(time)
+    order = np.argsort(time, kind="stable")
+    when = np.array(time, np.int64)
+    rows = Transactions(
+        id=np.array(ids if ids is not None else [f"t{i}" for i in range(count)], np.str_),
+        time=when,
+        seen=when + np.array(wait if wait is not None else [0] * count, np.int64),
+        amount=np.array(amount, np.int64),
+        entities={kind: np.array(codes, np.int64) for kind, codes in entities.items()},
+        levels={kind: np.arange(max(codes, default=0) + 1).astype(np.str_) for kind, codes in entities.items()},
+        label=np.array(label if label is not None else [0] * count, np.int8),
+        declined=np.array(declined if declined is not None else [False] * count, np.bool_),
+        extras=Rows(np.empty((count, 0), np.float32), np.empty((count, 0), np.int64)),
+        columns=Columns(()),
+    )
+    return rows.take(order)
+
+
+@st.composite
+def any_payments(draw: st.DrawFn, *, most: int = 40, latest: int = 60) -> Transactions:
+    """Few entities and instants, so that ties and meetings are common; late `seen`, declined, refunds, no label."""
+    count = draw(st.integers(1, most))
+
+    def column(values: st.SearchStrategy) -> list:
+        return draw(st.lists(values, min_size=count, max_size=count))
+
+    return payments(
+        column(st.integers(0, latest)),
+        column(st.integers(-3_000_000, 9_000_000)),
+        {kind: column(st.integers(0, 2)) for kind in KINDS},
+        wait=column(st.sampled_from([0, 0, 0, 1, 7])),
+        label=column(st.sampled_from([0, 0, 1, NO_OUTCOME])),
+        declined=column(st.sampled_from([False, False, True])),
+    )
+
+
+def by_hand(rows: Transactions, definition: Definition) -> np.ndarray:
+    """The features of every row, from the whole list each time."""
+    return np.array([_of_row(rows, i, definition) for i in range(len(rows))])
+
+
+def _of_row(rows: Transactions, i: int, definition: Definition) -> list[float]:
+    time, amount = int(rows.time[i]), int(rows.amount[i]) / UNIT
+    clock = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time)
+    hour = clock.hour + clock.minute / 60 + (clock.second + clock.microsecond / 1e6) / 3600
+    found = [amount, hour, float(clock.weekday() >= 5), float(clock.hour <= 6)]
+    for kind in definition.entities:
+        same = [j for j in range(len(rows)) if rows.entities[kind][j] == rows.entities[kind][i]]
+        past = [[j for j in same if time - window <= rows.seen[j] < time] for window in definition.windows]
+        sums = [sum(int(rows.amount[j]) for j in window) / UNIT for window in past]
+        means = [total / len(window) if window else np.nan for total, window in zip(sums, past, strict=True)]
+        until = time - definition.delay
+        known = [
+            [
+                int(rows.label[j]) == FRAUD
+                for j in same
+                if until - window <= rows.seen[j] < until and not rows.declined[j] and rows.label[j] != NO_OUTCOME
+            ]
+            for window in definition.windows
+        ]
+        since = time - max(int(rows.seen[j]) for j in past[-1]) if past[-1] else np.nan
+        found += [len(window) for window in past] + sums + means + [sum(window) for window in known]
+        found += [sum(window) / len(window) if window else np.nan for window in known]
+        found += [since / HOUR, amount / means[-1] if means[-1] > 0 else np.nan]
+    for a, b in definition.pairs:
+        same = [j for j in range(len(rows)) if rows.entities[a][j] == rows.entities[a][i]]
+        past = [[j for j in same if time - window <= rows.seen[j] < time] for window in definition.windows]
+        found += [len({int(rows.entities[b][j]) for j in window}) for window in past]
+        found.append(float(all(rows.entities[b][j] != rows.entities[b][i] for j in past[-1])))
+    return found
