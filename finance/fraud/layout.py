@@ -90,7 +90,9 @@ def check_names(roles: Iterator[tuple[str, str]], present: list[str], where: str
         if name not in present:
             raise UserError(f"{where}: found no column `{name}`, which `{key}` names; {did_you_mean(name, present)}")
         if name in taken:
-            raise UserError(f"{where}: column `{name}` is named by `{taken[name]}` and by `{key}`, expected one of them")
+            raise UserError(
+                f"{where}: column `{name}` is named by `{taken[name]}` and by `{key}`, expected one of them"
+            )
         taken[name] = key
 
 

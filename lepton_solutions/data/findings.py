@@ -28,6 +28,8 @@ Check: TypeAlias = Literal[
     "absent",
     "constant",
     "unit_of_measure",
+    # of transactions
+    "future",
 ]
 
 

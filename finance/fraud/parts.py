@@ -1,0 +1,143 @@
+"""Which transactions a model learns from and which it is judged on: periods in the order of time, nothing shuffled.
+
+    train | delay | validation | calibration | delay | test
+
+In a delay nobody knows yet what was a fraud, so neither what is learned nor what is chosen may reach into it: a model
+that goes live on the first test day has seen no outcome that the team would not have had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finance.fraud.settings import Split
+from finance.fraud.transactions import DAY, FRAUD, GOOD, NO_OUTCOME, Transactions, Whole
+from lepton_solutions.data.splits import PARTS, TEST
+from lepton_solutions.data.times import Clock
+from lepton_solutions.errors import UserError
+
+NO_PART = -1
+SHORT = 56  # days of data below which a week for each part is too much
+
+
+@dataclass(frozen=True)
+class Period:
+    """Microseconds, `end` not included."""
+
+    begin: int
+    end: int
+
+    def rows(self, transactions: Transactions, *, known: int | None = None) -> Whole:
+        """Positions of its transactions that have an outcome; known: and that may be used from this moment on."""
+        first, stop = np.searchsorted(transactions.time, [self.begin, self.end])
+        place = np.arange(first, stop)
+        of_use = transactions.label[first:stop] != NO_OUTCOME
+        if known is not None:
+            of_use &= transactions.seen[first:stop] <= known
+        return place[of_use]
+
+    def told(self, clock: Clock) -> str:
+        """As a reader of the table would write it."""
+        return f"{clock.told(self.begin)} to {clock.told(self.end)}"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One step of a prequential evaluation: learn, wait, be judged."""
+
+    train: Period
+    test: Period
+
+    def rows(self, transactions: Transactions) -> tuple[Whole, Whole]:
+        """Positions to learn from, as far as they are known when the test begins, and positions to be judged on."""
+        return self.train.rows(transactions, known=self.test.begin), self.test.rows(transactions)
+
+
+def periods(
+    begin: int, *, train: float, delay: float, test: float, folds: int, step: float | None = None
+) -> list[Fold]:
+    """Prequential folds, the latest first: fold k learns from `train` days that begin `step` days times k before
+    `begin`, waits `delay` days and is judged on `test` days. All in days but begin, microseconds; step: `test` if None.
+
+    >>> first, second = periods(14 * DAY, train=7, delay=7, test=7, folds=2)
+    >>> first.test.begin // DAY, second.train.begin // DAY, second.test.end // DAY
+    (28, 7, 28)
+    """
+    learned, waited, judged, moved = (_days(days) for days in (train, delay, test, test if step is None else step))
+    found = []
+    for k in range(folds):
+        start = begin - k * moved
+        judge = start + learned + waited
+        found.append(Fold(Period(start, start + learned), Period(judge, judge + judged)))
+    return found
+
+
+def split_in_time(
+    transactions: Transactions, asked: Split, *, delay: float, clock: Clock
+) -> tuple[NDArray[np.int8], dict[str, Period]]:
+    """The part of each row, int8 [n], an index into `PARTS` or `NO_PART`; and the period of each part.
+
+    delay: days until an outcome is known, where `asked` has no delay of its own. Rows without an outcome, in a delay,
+    before the train period, or not usable before the next part begins (`data.known_at`) are in no part.
+    Raises UserError where the data is too short for what is asked, and where a period lacks frauds or good rows.
+    """
+    if not len(transactions):
+        raise UserError("found no transactions to split")
+    begin = int(transactions.time[0]) // DAY * DAY
+    end = (int(transactions.time[-1]) // DAY + 1) * DAY
+    found = _periods(asked, begin, end, delay)
+    part = np.full(len(transactions), NO_PART, np.int8)
+    for code, name in enumerate(PARTS):
+        until = found["test"].begin if code else found["validation"].begin
+        part[found[name].rows(transactions, known=None if code == TEST else until)] = code
+    _check(transactions, part, found, clock)
+    return part, found
+
+
+def _periods(asked: Split, begin: int, end: int, delay: float) -> dict[str, Period]:
+    span = (end - begin) / DAY
+    week = 7 if span >= SHORT else span / 8
+    validation = asked.validation or week
+    calibration = asked.calibration or validation
+    test = asked.test or 2 * validation
+    wait = (delay if span >= SHORT else min(delay, span / 8)) if asked.delay is None else asked.delay
+    judged = end - _days(test)
+    calibrated = judged - _days(wait)
+    validated = calibrated - _days(calibration)
+    learned = validated - _days(validation) - _days(wait)
+    first = begin if asked.train is None else learned - _days(asked.train)
+    if first < begin or learned <= first:
+        told = (
+            f"{validation:g} of validation, {calibration:g} of calibration, twice {wait:g} of delay, {test:g} of test"
+        )
+        raise UserError(
+            f"split: the data spans {span:g} days, too few for {told}"
+            + (", and some to learn from" if asked.train is None else f", and {asked.train:g} to learn from"),
+            hint="shorter periods: split.validation, split.calibration, split.test, split.delay",
+        )
+    return {
+        "train": Period(first, learned),
+        "validation": Period(learned + _days(wait), validated),
+        "calibration": Period(validated, calibrated),
+        "test": Period(judged, end),
+    }
+
+
+def _check(transactions: Transactions, part: NDArray[np.int8], found: dict[str, Period], clock: Clock) -> None:
+    for code, name in enumerate(PARTS):
+        label = transactions.label[part == code]
+        for outcome, word in ((FRAUD, "no fraud"), (GOOD, "nothing but frauds")):
+            if not (label == outcome).any():
+                what = word if len(label) else "no transaction with an outcome"
+                raise UserError(
+                    f"split: the {name} period, {found[name].told(clock)}, has {what} among {len(label):,} "
+                    f"transactions, of {(transactions.label == FRAUD).sum():,} frauds in all; each period needs both",
+                    hint=f"split.{name}=DAYS makes it longer",
+                )
+
+
+def _days(days: float) -> int:
+    return round(days * DAY)
