@@ -54,13 +54,14 @@ def order_of_parts(transactions: Transactions, part: NDArray[np.int8]) -> list[F
 def audit_truncation(
     transactions: Transactions, features: Features, *, delay: float, names: Sequence[str] = ()
 ) -> list[Finding]:
-    """A failing finding where a feature changes once the future is taken away; without one, where none does.
+    """A failing finding where a feature changes once the future is another; an empty list where none does.
 
     features: transactions to [n, features], NaN where undefined; each row by what was before it. delay: days until an
-    outcome is known: at a cut, younger outcomes are hidden too. names: of the features, for messages.
+    outcome is known. names: of the features, for messages.
 
-    History is cut after several rows, also between rows of one moment, and the features of what is left must be equal
-    bit by bit. Of more than `MOST_ROWS` rows, whole cards are left out.
+    History is cut after several rows, also between rows of one moment, and outcomes that were not known by then are
+    turned round; the features of what is left must be equal bit by bit. Of more than `MOST_ROWS` rows, whole cards are
+    left out.
     """
     rows = _thinned(transactions)
     whole = features(rows)
@@ -69,8 +70,9 @@ def audit_truncation(
         if size == 0:
             continue
         kept = rows.take(slice(0, size))
-        hidden = kept.seen + round(delay * DAY) > kept.time[-1]
-        again = features(replace(kept, label=np.where(hidden, NO_OUTCOME, kept.label).astype(np.int8)))
+        # Outcomes that nobody knew at the cut are the opposite: hidden, a few would go unnoticed.
+        unknown = (kept.seen + round(delay * DAY) > kept.time[-1]) & (kept.label != NO_OUTCOME)
+        again = features(replace(kept, label=np.where(unknown, 1 - kept.label, kept.label).astype(np.int8)))
         before = whole[:size]
         same = (before == again) | (np.isnan(before) & np.isnan(again))
         if not same.all():
@@ -92,9 +94,8 @@ def _knows_the_future(
     return Finding(
         "fail",
         "future",
-        f"features that change once what came later is taken away: {', '.join(f'`{name}`' for name in told)}{more}; "
-        f"transaction `{kept.id[row]}` has {before[row, wrong[0]]:.9g} with the future and "
-        f"{again[row, wrong[0]]:.9g} without",
+        f"features that change with what came later: {', '.join(f'`{name}`' for name in told)}{more}; transaction "
+        f"`{kept.id[row]}` has {before[row, wrong[0]]:.9g} with its future and {again[row, wrong[0]]:.9g} with another",
         columns=tuple(told),
         rows=int(other.any(axis=1).sum()),
         hint="a feature may read what was seen before a transaction, and outcomes that were known by then",

@@ -21,6 +21,7 @@ from finance.fraud.reading import (
     labels,
     levels_of,
     moments,
+    numbers,
     reject_repeated_rows,
     texts_of,
 )
@@ -124,7 +125,7 @@ def transactions_of(
     unknown = int((label[~declined] == NO_OUTCOME).sum()) if layout.target is not None else 0
     label[declined] = NO_OUTCOME
     rows = Transactions(
-        id=np.arange(1, len(time) + 1).astype(np.str_)
+        id=numbers(1, len(time) + 1)
         if layout.id is None
         else ids(table.column(layout.id), table=table, name=layout.id, where=where),
         time=time,

@@ -56,20 +56,18 @@ class Fold:
         return self.train.rows(transactions, known=self.test.begin), self.test.rows(transactions)
 
 
-def periods(
-    begin: int, *, train: float, delay: float, test: float, folds: int, step: float | None = None
-) -> list[Fold]:
-    """Prequential folds, the latest first: fold k learns from `train` days that begin `step` days times k before
-    `begin`, waits `delay` days and is judged on `test` days. All in days but begin, microseconds; step: `test` if None.
+def periods(begin: int, *, train: float, delay: float, test: float, folds: int) -> list[Fold]:
+    """Prequential folds, the latest first: fold k learns from `train` days that begin k times `test` days before
+    `begin`, waits `delay` days and is judged on `test` days. All in days but begin, which is microseconds.
 
     >>> first, second = periods(14 * DAY, train=7, delay=7, test=7, folds=2)
     >>> first.test.begin // DAY, second.train.begin // DAY, second.test.end // DAY
     (28, 7, 28)
     """
-    learned, waited, judged, moved = (_days(days) for days in (train, delay, test, test if step is None else step))
+    learned, waited, judged = (_days(days) for days in (train, delay, test))
     found = []
     for k in range(folds):
-        start = begin - k * moved
+        start = begin - k * judged
         judge = start + learned + waited
         found.append(Fold(Period(start, start + learned), Period(judge, judge + judged)))
     return found
@@ -93,7 +91,7 @@ def split_in_time(
     for code, name in enumerate(PARTS):
         until = found["test"].begin if code else found["validation"].begin
         part[found[name].rows(transactions, known=None if code == TEST else until)] = code
-    _check(transactions, part, found, clock)
+    _check(transactions, part, found, clock, whole=asked.train is None)
     return part, found
 
 
@@ -126,7 +124,10 @@ def _periods(asked: Split, begin: int, end: int, delay: float) -> dict[str, Peri
     }
 
 
-def _check(transactions: Transactions, part: NDArray[np.int8], found: dict[str, Period], clock: Clock) -> None:
+def _check(
+    transactions: Transactions, part: NDArray[np.int8], found: dict[str, Period], clock: Clock, *, whole: bool
+) -> None:
+    """whole: the train period is all that is before the others."""
     for code, name in enumerate(PARTS):
         label = transactions.label[part == code]
         for outcome, word in ((FRAUD, "no fraud"), (GOOD, "nothing but frauds")):
@@ -135,7 +136,9 @@ def _check(transactions: Transactions, part: NDArray[np.int8], found: dict[str, 
                 raise UserError(
                     f"split: the {name} period, {found[name].told(clock)}, has {what} among {len(label):,} "
                     f"transactions, of {(transactions.label == FRAUD).sum():,} frauds in all; each period needs both",
-                    hint=f"split.{name}=DAYS makes it longer",
+                    hint="shorter later periods, or more days of data"
+                    if name == "train" and whole
+                    else f"split.{name}=DAYS makes it longer",
                 )
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +202,7 @@ def read(folder: Path) -> Prepared:
     with np.load(folder / ARRAYS, allow_pickle=False) as saved:
         arrays = {name: saved[name] for name in saved.files}
 
-    def named(prefix: str) -> dict[str, NDArray[np.generic]]:
+    def named(prefix: str) -> dict[str, Any]:
         return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
     rows = Transactions(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +18,7 @@ MOST_IN_ALL = 9e12  # units of which the sum still fits as millionths into 64 bi
 LONGEST_ID = 128  # letters; an array of text gives every row the room of the longest
 OUTCOMES = {"0": GOOD, "false": GOOD, "1": FRAUD, "true": FRAUD}
 
-Column = pa.Array | pa.ChunkedArray
+Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 def moments(column: Column, *, name: str, where: str, clock: Clock) -> Whole:
@@ -82,14 +84,14 @@ def ids(column: Column, *, table: pa.Table, name: str, where: str) -> NDArray[np
     if longest is not None and longest > LONGEST_ID:
         row = pc.utf8_length(text).index(longest).as_py()
         raise UserError(
-            f"{where}, row {row + 1}, column `{name}`: found an id of {longest:,} letters, expected at most {LONGEST_ID}"
+            f"{where}, row {row + 1}, column `{name}`: found {longest:,} letters, expected at most {LONGEST_ID}"
         )
     return _as_array(text)
 
 
 def reject_repeated_rows(rows: Transactions, *, where: str) -> None:
     """Raises UserError where two rows, in the order of the table, are equal in everything that is read of them."""
-    keys = [rows.label, rows.seen, *rows.entities.values(), rows.amount, rows.time]
+    keys: list[NDArray[np.integer]] = [rows.label, rows.seen, *rows.entities.values(), rows.amount, rows.time]
     order = np.lexsort(keys)
     same = np.ones(max(len(order) - 1, 0), bool)
     for key in keys:
@@ -98,9 +100,9 @@ def reject_repeated_rows(rows: Transactions, *, where: str) -> None:
     held: dict[bytes, int] = {}
     found = []
     for row in np.sort(order[near]).tolist():
-        key = b"".join(column[row].tobytes() for column in (*keys, rows.extras.numeric, rows.extras.codes))
-        if held.setdefault(key, row) != row:
-            found.append((held[key], row))
+        whole = b"".join(column[row].tobytes() for column in (*keys, rows.extras.numeric, rows.extras.codes))
+        if held.setdefault(whole, row) != row:
+            found.append((held[whole], row))
     if found:
         first, again = found[0]
         raise UserError(
@@ -119,6 +121,11 @@ def texts_of(column: Column) -> tuple[Whole, NDArray[np.str_]]:
     of_value = np.full(len(text) + 1, -1)
     of_value[:-1][known] = code
     return of_value[np.asarray(encoded.indices.fill_null(len(text)))], texts
+
+
+def numbers(first: int, stop: int) -> NDArray[np.str_]:
+    """Whole numbers as text, no wider than the last one: NumPy gives each the room of the largest of 64 bits."""
+    return np.arange(first, stop).astype(f"U{len(str(max(stop - 1, 0)))}")
 
 
 def _as_array(text: pa.Array) -> NDArray[np.str_]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from finance.fraud.layout import Layout
+from finance.fraud.reading import numbers
 from finance.fraud.settings import Simulator, TransactionTable
 from finance.fraud.sources import Collected, reject_path
 from finance.fraud.transactions import DAY, FRAUD, SECOND, UNIT, Transactions, Whole
@@ -79,7 +80,7 @@ def simulate(asked: Simulator) -> Transactions:
     time = START + day * DAY + second * SECOND
     order = np.argsort(time, kind="stable")
     return Transactions(
-        id=np.arange(len(order)).astype(np.str_),
+        id=numbers(0, len(order)),
         time=time[order],
         seen=time[order],
         amount=np.rint(amount[order] * UNIT).astype(np.int64),

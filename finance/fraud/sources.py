@@ -39,7 +39,7 @@ ULB = Source(
     file="creditcard.csv",
     home="https://www.kaggle.com/datasets/mlg-ulb/creditcardfraud",
     licence="Database Contents License (DbCL) 1.0",
-    cite="A. Dal Pozzolo et al. Calibrating probability with undersampling for unbalanced classification. IEEE SSCI 2015.",
+    cite="A. Dal Pozzolo et al. Calibrating probability with undersampling for unbalanced classification. SSCI 2015.",
 )
 
 
