@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_a_row_that_becomes_known_too_late_is_not_learned_from(payments):
 
 def test_data_that_is_too_short_for_what_is_asked_is_refused(payments):
     with pytest.raises(
-        UserError, match=r"the data spans 90 days, too few for 7 of validation, .* 2 x 7 of delay, 70 of"
+        UserError, match=r"the data spans 90 days, too few for 7 of validation, .* twice 7 of delay, 70 of"
     ):
         split_in_time(payments, split(test=70), delay=7, clock=DATES)
     with pytest.raises(UserError, match="and 60 to learn from"):
@@ -255,4 +256,4 @@ def test_prepared_parts_are_positions_in_the_order_of_time(tmp_path, payments):
     prepare(fraud(), tmp_path, tmp_path, collected=collected(payments))
     found: Prepared = read_prepared(tmp_path)
     last = [found.transactions.time[found.rows(code)][[0, -1]] for code in (TRAIN, VALIDATION, CALIBRATION, TEST)]
-    assert all(before[1] < after[0] for before, after in zip(last[:-1], last[1:], strict=True))
+    assert all(before[1] < after[0] for before, after in pairwise(last))
