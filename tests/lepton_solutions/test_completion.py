@@ -71,7 +71,7 @@ def answer(words: str, *code: str) -> str:
     ("words", "told"),
     [
         ("lepton ru", "plain,run"),
-        ("lepton run fin", "plain,finance/credit"),
+        ("lepton run finance/c", "plain,finance/credit"),
         ("lepton run finance/credit fit.ep", "plain,fit.epochs="),
         ("lepton run finance/credit data=tai", "plain,data=taiwan"),
     ],
