@@ -31,7 +31,8 @@ from finance.fraud.features import (
     pair_columns,
 )
 from finance.fraud.past import Past, code_of
-from finance.fraud.stores import APART, DECLINED, OPEN, Counters, Event, SqliteStore, Store
+from finance.fraud.sqlite_store import MEMORY, SqliteStore
+from finance.fraud.stores import APART, DECLINED, OPEN, Counters, Event, Store
 from finance.fraud.transactions import DAY, FRAUD, GOOD, NO_OUTCOME, SECOND, Transactions
 from lepton_solutions.errors import UserError
 
@@ -57,7 +58,7 @@ class State:
         held: int = 1_000_000,
     ) -> None:
         self.definition = definition
-        self._store = SqliteStore(":memory:", definition) if store is None else store
+        self._store = SqliteStore(MEMORY, definition) if store is None else store
         self._when_late, self._most = when_late, held
         self._held: list[OrderedDict[str, Past]] = [OrderedDict() for _ in definition.entities]
         place = {kind: number for number, kind in enumerate(definition.entities)}
