@@ -1,7 +1,7 @@
 """How a table of transactions is read: which column says when, who, how much, and what else is known of a row.
 
 Found once, when a run is prepared; kept in `data.json` and in the bundle, so that new rows are read in the same way.
-Imports numpy and pyarrow only.
+Imports neither torch, pandas nor scikit-learn.
 """
 
 from __future__ import annotations

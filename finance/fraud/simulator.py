@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from finance.fraud.layout import Layout
 from finance.fraud.reading import numbers
 from finance.fraud.settings import Simulator, TransactionTable
-from finance.fraud.sources import Collected, reject_path
+from finance.fraud.sources import Collected, reject_keys
 from finance.fraud.transactions import DAY, FRAUD, SECOND, UNIT, Transactions, Whole
 from lepton_solutions.data.columns import Columns, Rows
 from lepton_solutions.data.times import Clock
@@ -42,7 +42,7 @@ NIGHT_SPREAD = 7200  # of what is paid at night, about midnight, seconds
 
 def payments(data: TransactionTable) -> Collected:
     """The simulated payments that `data.simulator` describes."""
-    reject_path(data, "simulated payments, which read no file")
+    reject_keys(data, "simulated payments, which read no file")
     layout = Layout(
         id="id",
         time="time",

@@ -41,6 +41,10 @@ ULB = Source(
     licence="Database Contents License (DbCL) 1.0",
     cite="A. Dal Pozzolo et al. Calibrating probability with undersampling for unbalanced classification. SSCI 2015.",
 )
+# Keys that say what the columns of a user's table mean.
+OF_A_TABLE = (
+    "id", "time", "entity", "amount", "target", "known_at", "action", "declined", "kinds", "missing", "encoding",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def collect(data: TransactionTable) -> Collected:
 
 def handbook(data: TransactionTable) -> Collected:
     """1,754,155 payments of 4,990 cards at 10,000 terminals, 2018-04-01 to 2018-09-30; 14,681 frauds of three kinds."""
-    reject_path(data, "the Handbook's payments, which are one published file")
+    reject_keys(data, "the Handbook's payments, which are one published file")
     layout = Layout(
         id="TRANSACTION_ID",
         time="TX_DATETIME",
@@ -86,6 +90,7 @@ def ulb(data: TransactionTable) -> Collected:
     """284,807 payments of two days in September 2013; 492 frauds. V1 to V28 are principal components; whose card it was
     is not published, and so there are no histories. 1,081 rows are repeated in the file, and stay.
     """
+    reject_keys(data, "ULB's payments, whose columns are known", of=OF_A_TABLE)
     path = data.path or str(ULB.fetch())
     table = read_table(path)
     asked = data.model_copy(update={"time": "Time", "amount": "Amount", "target": "Class", "entity": ()})
@@ -112,13 +117,15 @@ def collected_from(table: pa.Table, data: TransactionTable, *, where: str) -> Co
     return Collected(where, rows, layout, (*notes, *left_out))
 
 
-def reject_path(data: TransactionTable, beside: str) -> None:
-    """Raises UserError where a path is given beside a source that reads none."""
-    if data.path is not None:
-        raise UserError(
-            f"data.path={data.path}: found a path beside {beside}",
-            hint="without `data=`, or with data=own_transactions, the file is read",
-        )
+def reject_keys(data: TransactionTable, beside: str, *, of: tuple[str, ...] = ("path", *OF_A_TABLE)) -> None:
+    """Raises UserError where a key of a user's own table is set beside a source that would not look at it."""
+    for key in of:
+        value = getattr(data, key)
+        if value not in (None, (), {}):
+            raise UserError(
+                f"data.{key}={value}: found beside {beside}",
+                hint="without `data=`, or with data=own_transactions, a file of your own is read",
+            )
 
 
 def _layout(table: pa.Table, data: TransactionTable, where: str) -> tuple[Layout, list[str]]:

@@ -206,10 +206,13 @@ def test_whole_numbers_are_the_same_names_in_every_type():
     assert found.levels["card"].tolist() == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_a_path_beside_a_set_that_reads_none_is_refused():
-    for choice in ("payments", "handbook"):
-        with pytest.raises(UserError, match="found a path beside"):
-            collect(fraud(f"data={choice}", "data.path=tx.csv").data)
+@pytest.mark.parametrize(
+    ("choice", "key"),
+    [("payments", "path=tx.csv"), ("handbook", "path=tx.csv"), ("handbook", "entity=[card]"), ("ulb", "time=ts")],
+)
+def test_a_key_that_a_set_would_not_look_at_is_refused(choice, key):
+    with pytest.raises(UserError, match=rf"data.{key.partition('=')[0]}=.*: found beside"):
+        collect(fraud(f"data={choice}", f"data.{key}").data)
 
 
 def test_the_file_of_ulb_is_read_without_entities(tmp_path):
