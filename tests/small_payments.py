@@ -65,6 +65,19 @@ def any_payments(draw: st.DrawFn, *, most: int = 40, latest: int = 60) -> Transa
     )
 
 
+def many_payments(count: int, *, seed: int = 0, every: int = 2) -> Transactions:
+    """The same rows for the same seed, `every` microseconds a row on the average, as `any_payments` draws them."""
+    draw = np.random.default_rng(seed)
+    return payments(
+        draw.integers(0, every * count, count).tolist(),
+        draw.integers(-3_000_000, 9_000_000, count).tolist(),
+        {kind: draw.integers(0, 4, count).tolist() for kind in KINDS},
+        wait=draw.choice([0, 0, 0, 1, 7], count).tolist(),
+        label=draw.choice([0, 0, 1, NO_OUTCOME], count).tolist(),
+        declined=(draw.random(count) < 0.2).tolist(),
+    )
+
+
 def by_hand(rows: Transactions, definition: Definition) -> np.ndarray:
     """The features of every row, from the whole list each time."""
     return np.array([_of_row(rows, i, definition) for i in range(len(rows))])
