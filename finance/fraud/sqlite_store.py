@@ -56,12 +56,14 @@ class SqliteStore:
         self._event = ", ".join(["id", "time", "seen", "amount", "outcome", *keys])
         self._insert = f"INSERT INTO events ({self._event}) VALUES ({', '.join('?' * (5 + len(keys)))})"
         self._alone = self._claim()
+        self._base, self._copier = self._connect(), self._connect()
         try:
-            self._base, self._copier = self._connect(), self._connect()
             self._prepare(definition)
-        except sqlite3.Error as error:
-            self._release()
-            raise UserError(f"{place}: cannot be opened as a state ({error})") from error
+        except BaseException as error:
+            self._let_go()
+            if isinstance(error, sqlite3.Error):
+                raise UserError(f"{place}: cannot be opened as a state ({error})") from error
+            raise
 
     def _claim(self) -> BaseFileLock | None:
         """What one process counted in memory would not notice the rows of another."""
@@ -76,30 +78,26 @@ class SqliteStore:
             raise UserError(f"{self._place}: cannot be opened as a state ({error})") from error
         return lock
 
-    def _release(self) -> None:
-        if self._alone is not None:
-            self._alone.release()
-
     def _connect(self) -> sqlite3.Connection:
-        base = sqlite3.connect(self._place, isolation_level=None, check_same_thread=False)
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = NORMAL")
-        base.execute("PRAGMA wal_autocheckpoint = 0")  # `_copy` does it, beside the calls
-        return base
+        return sqlite3.connect(self._place, isolation_level=None, check_same_thread=False)
 
     def _prepare(self, definition: Definition) -> None:
-        self._base.execute("BEGIN IMMEDIATE")
         if not self._base.execute("SELECT 1 FROM sqlite_master").fetchone():
-            self._run(_first_schema(definition))
+            self._together(_first_schema(definition))
         meta = dict(self._base.execute("SELECT name, value FROM meta"))
         refuse_other(self._place, meta["fingerprint"], meta["schema"], definition)
         for schema in range(meta["schema"], SCHEMA):
-            self._run(_MIGRATIONS[schema])
-        self._base.execute("COMMIT")
+            self._together(_MIGRATIONS[schema])
+        for base in (self._base, self._copier):
+            base.execute("PRAGMA journal_mode = WAL")
+            base.execute("PRAGMA synchronous = NORMAL")
+            base.execute("PRAGMA wal_autocheckpoint = 0")  # `_copy` does it, beside the calls
 
-    def _run(self, statements: Sequence[str]) -> None:
+    def _together(self, statements: Sequence[str]) -> None:
+        self._base.execute("BEGIN IMMEDIATE")
         for statement in statements:
             self._base.execute(statement)
+        self._base.execute("COMMIT")
 
     def counters(self) -> Counters:
         """See `Store`."""
@@ -205,8 +203,12 @@ class SqliteStore:
             try:
                 self._commit()
             finally:
-                self._copier.close()
-                self._base.close()
-                self._release()
+                self._let_go()
         if self._failed is not None:
             raise self._failed
+
+    def _let_go(self) -> None:
+        self._copier.close()
+        self._base.close()
+        if self._alone is not None:
+            self._alone.release()

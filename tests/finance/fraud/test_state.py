@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from fraud_settings import fraud
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_payments import KINDS, SMALL, any_payments, many_payments, payments
@@ -13,6 +14,7 @@ from small_payments import KINDS, SMALL, any_payments, many_payments, payments
 from finance.fraud import state as state_module
 from finance.fraud.features import Definition, names
 from finance.fraud.history import histories
+from finance.fraud.sources import HANDBOOK, collect
 from finance.fraud.sqlite_store import MEMORY, SqliteStore
 from finance.fraud.state import GRACE, State
 from finance.fraud.transactions import DAY, FRAUD, GOOD, NO_OUTCOME, UNIT, Transactions
@@ -211,14 +213,18 @@ def test_memory_grows_by_three_numbers_a_transaction_and_two_a_pair():
     assert 40 <= grown < 40 * 1.2  # arrays leave an eighth free at their end
 
 
-@pytest.mark.slow
-def test_online_equals_offline_on_every_row_of_the_handbook():
-    from fraud_handbook import handbook_payments
+def test_without_entities_a_transaction_is_still_described():
+    rows, alone = payments([10, 20], [UNIT, 2 * UNIT], {}), Definition((), (DAY,), delay=0)
+    with State(alone) as state:
+        np.testing.assert_array_equal(state.update(rows), histories(rows, alone))
 
-    rows = handbook_payments()
-    definition = Definition(
-        ("card", "terminal"), (DAY, 7 * DAY, 21 * DAY, 90 * DAY), delay=7 * DAY, pairs=(("card", "terminal"),)
-    )
+
+@pytest.mark.slow
+@pytest.mark.skipif(HANDBOOK.find() is None, reason="the Handbook's transactions are not on this machine")
+def test_online_equals_offline_on_every_row_of_the_handbook():
+    rows = collect(fraud("data=handbook").data).transactions
+    windows = (DAY, 7 * DAY, 21 * DAY, 90 * DAY)
+    definition = Definition(("card", "terminal"), windows, delay=7 * DAY, pairs=(("card", "terminal"),))
     expected = histories(rows, definition)
     with State(definition) as state:
         for start in range(0, len(rows), 5000):

@@ -124,6 +124,7 @@ def test_two_processes_do_not_share_a_file(tmp_path):
     place = tmp_path / "state.db"
     with State(SMALL, open_store(place, SMALL)), pytest.raises(UserError, match="in use by another process"):
         open_store(place, SMALL)
+    open_store(place, SMALL).close()
 
 
 def test_a_file_that_is_no_state_is_refused_and_left_alone(tmp_path):
@@ -137,8 +138,10 @@ def test_a_file_that_is_no_state_is_refused_and_left_alone(tmp_path):
 def test_a_database_of_someone_else_is_refused(tmp_path):
     place = tmp_path / "customers.db"
     sqlite3.connect(place).execute("CREATE TABLE customers (name TEXT)")
+    before = place.read_bytes()
     with pytest.raises(UserError, match="cannot be opened as a state"):
         open_store(place, SMALL)
+    assert place.read_bytes() == before
 
 
 def test_an_address_without_the_name_of_a_state_is_refused():
