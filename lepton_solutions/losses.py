@@ -51,6 +51,11 @@ def reconstruction(output: Tensor, target: Tensor) -> Tensor:
     return mse(output, target)
 
 
+def own(output: Tensor, target: Tensor) -> Tensor:
+    """The output itself, [b], of a network that gives its own loss. target: [b], not read."""
+    return _pair(output, target)[0]
+
+
 def bce(output: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """Binary cross-entropy of log-odds. output: [b], [b, labels], or [b, k] of k members against a target [b].
 

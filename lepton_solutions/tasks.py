@@ -111,6 +111,13 @@ def reconstruction() -> Task:
     return Task("reconstruction", losses.reconstruction, _identity, _check_numbers)
 
 
+def anomaly() -> Task:
+    """What is usual, by a network whose output [b] is itself the loss: how strange a row is, such as the evidence bound
+    of a variational autoencoder. target: [b], not read.
+    """
+    return Task("anomaly", losses.own, _identity, _check_numbers)
+
+
 def _identity(output: Tensor) -> Tensor:
     return output
 

@@ -20,6 +20,7 @@ from lepton_solutions.data.times import Clock
 from lepton_solutions.errors import UserError
 
 NO_PART = -1
+MOST = 60  # days that are learned from where nothing is asked: on the Handbook's payments 80 brought nothing more
 SHORT = 56  # days of data below which a week for each part is too much
 
 
@@ -106,7 +107,7 @@ def _periods(asked: Split, begin: int, end: int, delay: float) -> dict[str, Peri
     calibrated = judged - _days(wait)
     validated = calibrated - _days(calibration)
     learned = validated - _days(validation) - _days(wait)
-    first = begin if asked.train is None else learned - _days(asked.train)
+    first = max(begin, learned - _days(MOST)) if asked.train is None else learned - _days(asked.train)
     if first < begin or learned <= first:
         told = (
             f"{validation:g} of validation, {calibration:g} of calibration, twice {wait:g} of delay, {test:g} of test"

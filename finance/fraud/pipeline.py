@@ -1,6 +1,10 @@
 """Fraud: which transactions to investigate today, learned from the past alone, within a budget of cards a day.
 
-lepton run finance/fraud data.path=tx.csv data.time=ts data.entity=[card,terminal] data.amount=amount data.target=fraud
+The run in the order of its stages: prepare (`prepare.py`: periods, audit, histories), train (`train.py`), evaluate
+(`measure.py`), export (`release.py`), report (`report.py`).
+
+    lepton run finance/fraud data.path=tx.csv data.time=ts data.entity=[card,terminal] data.amount=amount \\
+        data.target=fraud
 """
 
 from finance.fraud.settings import Fraud
@@ -11,15 +15,25 @@ from lepton_solutions.pipeline import Stage
 def stages(settings: Fraud) -> list[Stage]:
     """The run, in order: what each stage reads and writes."""
     # Imported here, so that a mistyped key is answered before torch and its like have loaded.
-    from finance.fraud.prepare import prepare
+    from finance.fraud.prepare import prepare_rows
+    from finance.fraud.train import train
 
-    prepared = ("transactions.npz", "data.json", "audit.json")
+    prepared = ("transactions.npz", "data.json", "audit.json", "features.npy", "features.json")
+    learned = ("models", "learned.json")
     return [
         Stage(
             "prepare",
-            lambda run, out, progress: prepare(settings, run, out),
+            lambda run, out, progress: prepare_rows(settings, run, out),
             reads=(),
             writes=prepared,
-            depends=(settings.data, settings.split, settings.features.delay, stamp(settings.data.path)),
+            depends=(settings.data, settings.split, settings.features, stamp(settings.data.path)),
+        ),
+        Stage(
+            "train",
+            lambda run, out, progress: train(settings, run, out, progress),
+            reads=prepared,
+            writes=learned,
+            depends=(settings.seed, settings.model, settings.fit, settings.decision.budget),
+            together=True,
         ),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finance.fraud.audit import Features, audit, audit_truncation
+from finance.fraud.features import Definition, names
+from finance.fraud.history import histories
+from finance.fraud.inputs import definition_of
 from finance.fraud.layout import Layout
 from finance.fraud.parts import Period, split_in_time
 from finance.fraud.settings import Fraud
@@ -29,6 +33,7 @@ from lepton_solutions.files import write_json, write_text
 from lepton_solutions.reporting.run import Record
 
 ARRAYS, FACTS, AUDIT = "transactions.npz", "data.json", "audit.json"
+FEATURES, DEFINITION = "features.npy", "features.json"
 
 
 class PartFacts(Record):
@@ -92,19 +97,19 @@ def prepare(
     *,
     collected: Collected | None = None,
     features: Features | None = None,
-    names: Sequence[str] = (),
+    told: Sequence[str] = (),
 ) -> None:
     """Transactions, parts and audit; a failing audit ends the run, and `audit.json` stays to say why.
 
-    collected: the transactions themselves, instead of those that `data` names. features, names: what the models will
-    read of a history, to be tested for knowledge of the future.
+    collected: the transactions themselves, instead of those that `data` names. features, told: what the models will
+    read of a history, and the names of that, to be tested for knowledge of the future.
     """
     found = collect(settings.data) if collected is None else collected
     rows = found.transactions
     part, periods = split_in_time(rows, settings.split, delay=settings.features.delay, clock=found.layout.clock)
     findings = audit(rows, part, target=found.layout.target or "fraud")
     if features is not None:
-        findings = audit_truncation(rows, features, delay=settings.features.delay, names=names) + findings
+        findings = audit_truncation(rows, features, delay=settings.features.delay, names=told) + findings
     rows, notes = with_levels_of(rows, part == TRAIN)
     layout = replace(found.layout, columns=rows.columns)
     write(replace(found, transactions=rows, layout=layout, notes=(*found.notes, *notes)), part, periods, out)
@@ -113,6 +118,22 @@ def prepare(
     if error is not None:
         (out / AUDIT).replace(run / AUDIT)
         raise UserError(f"{found.name}: {error.message}", hint=error.hint)
+
+
+def prepare_rows(settings: Fraud, run: Path, out: Path, *, collected: Collected | None = None) -> None:
+    """The first stage: `prepare`, and the histories of all rows that are in a part, float32 [n, features]."""
+    found = collect(settings.data) if collected is None else collected
+    definition = definition_of(settings, tuple(found.transactions.entities))
+    features = partial(histories, definition=definition)
+    prepare(settings, run, out, collected=found, features=features, told=names(definition))
+    write_json(out / DEFINITION, definition.to_json())
+    inside = read(out).part >= 0
+    np.save(out / FEATURES, features(found.transactions)[inside].astype(np.float32))
+
+
+def read_definition(folder: Path) -> Definition:
+    """Which histories a run or a bundle counts."""
+    return Definition.from_json(json.loads((folder / DEFINITION).read_text(encoding="utf-8")))
 
 
 def with_levels_of(transactions: Transactions, train: NDArray[np.bool_]) -> tuple[Transactions, list[str]]:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from lepton_solutions.settings import Call, Fit, Overrides, Run, Settings, TabularMLP
 
-Anomaly = Literal["autoencoder", "variational", "one_class", "isolation_forest"]
+Anomaly = Literal["autoencoder", "variational", "one_class"]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 
 ONLY_IN_TIME = (

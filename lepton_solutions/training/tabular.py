@@ -15,6 +15,7 @@ from lepton_solutions.models.inputs import TableInputs
 from lepton_solutions.models.mlp import Ensemble, TabularMLP, TabularNet
 from lepton_solutions.settings import Fit
 from lepton_solutions.settings import TabularMLP as Shape
+from lepton_solutions.tasks import Task
 from lepton_solutions.training.loop import fit
 
 UNDECAYED = ("scale", "bias")  # what weight decay leaves alone: the members' input scales and the biases
@@ -30,14 +31,16 @@ def fit_mlp(
     shape: Shape,
     settings: Fit,
     seed: int,
+    task: Task | None = None,
     judge: Callable[[TabularMLP], Mapping[str, float]] | None = None,
     folder: Path | None = None,
     watch: Callable[[float, str], None] = lambda share, text: None,
 ) -> TabularMLP:
     """rows [n], target 0 or 1 [n], weight 0 or more [n], both classes with weight.
 
-    judge: figures of the model so far on validation rows, of which more is better; the first decides. folder, watch: as
-    `fit` has them. The same seed gives the same weights, bit for bit on a CPU with the same number of threads.
+    task: another than `tasks.binary()`, on the same target. judge: figures of the model so far on validation rows, of
+    which more is better; the first decides. folder, watch: as `fit` has them. The same seed gives the same weights, bit
+    for bit on a CPU with the same number of threads.
     """
     n = len(target)
     generator = torch.Generator().manual_seed(seed)
@@ -60,7 +63,7 @@ def fit_mlp(
     share = torch.from_numpy(weight / weight.mean()).float()
     fit(
         ensemble if at_once else net,
-        tasks.binary(),
+        task or tasks.binary(),
         Resident((inputs(numeric, codes),) if at_once else (numeric, codes), goal, share, balanced=settings.balanced),
         recipe_for(n, settings),
         seed=seed,
