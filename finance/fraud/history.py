@@ -8,10 +8,8 @@ then a place in that order, found by bisection, and what lies between two border
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -25,10 +23,9 @@ from finance.fraud.features import (
     own_features,
     pair_columns,
 )
-from finance.fraud.transactions import FRAUD, GOOD, Transactions, Whole
+from finance.fraud.transactions import FRAUD, NO_OUTCOME, Transactions, Whole
 
 CHUNK = 16384  # rows at once: what they touch stays in the processor's second cache
-THREADS = 2  # numpy lets go of the interpreter while it searches and gathers
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,10 @@ class Order:
     first: Whole
     span: int
 
-    @property
-    def chunk(self) -> int:
-        """Rows at once; fewer where codes and times would not fit into 63 bits, as over centuries."""
-        return max(1, min(CHUNK, 2**62 // self.span))
+    def parts(self) -> Iterator[slice]:
+        """Some rows at once; fewer where codes and times would not fit into 63 bits, as over centuries."""
+        count, chunk = len(self.rows), max(1, min(CHUNK, 2**62 // self.span))
+        return (slice(start, min(start + chunk, count)) for start in range(0, count, chunk))
 
     def borders(self, part: slice, back: Iterable[int]) -> list[Whole]:
         """For the rows in this part of the order: how many events stand before (entity, time - b), for each b."""
@@ -72,24 +69,15 @@ def histories(transactions: Transactions, definition: Definition) -> Floats:
         part = slice(start, start + CHUNK)
         own = own_features(transactions.time[part], transactions.amount[part])
         found[part, : own.shape[1]] = own
-    with ThreadPoolExecutor(THREADS) as pool:
-        codes = [transactions.entities[kind] for kind in definition.entities]
-        orders = dict(zip(definition.entities, pool.map(partial(_order, transactions), codes), strict=True))
-        for place, kind in enumerate(definition.entities):
-            fill = _entity_filler(transactions, definition, orders[kind], found[:, entity_columns(definition, place)])
-            _in_parts(pool, orders[kind], fill)
-        for place, (a, b) in enumerate(definition.pairs):
-            both = _order(transactions, _joint(transactions.entities[a], transactions.entities[b]))
-            columns = found[:, pair_columns(definition, place)]
-            _in_parts(pool, orders[a], _distinct_filler(definition, orders[a], both, columns))
-            _in_parts(pool, both, _first_time_filler(definition, both, columns))
+    orders = {kind: _order(transactions, transactions.entities[kind]) for kind in definition.entities}
+    for place, kind in enumerate(definition.entities):
+        _fill_entity(transactions, definition, orders[kind], found[:, entity_columns(definition, place)])
+    for place, (a, b) in enumerate(definition.pairs):
+        both = _order(transactions, _joint(transactions.entities[a], transactions.entities[b]))
+        columns = found[:, pair_columns(definition, place)]
+        _fill_distinct(definition, orders[a], both, columns[:, :-1])
+        _fill_first_time(definition, both, columns[:, -1])
     return found
-
-
-def _in_parts(pool: ThreadPoolExecutor, order: Order, fill: Callable[[slice], None]) -> None:
-    count, chunk = len(order.rows), order.chunk
-    for _ in pool.map(fill, (slice(start, min(start + chunk, count)) for start in range(0, count, chunk))):
-        pass  # drawing the results raises what a thread raised
 
 
 def _order(transactions: Transactions, codes: Whole) -> Order:
@@ -126,17 +114,14 @@ def _running(values: np.ndarray, dtype: type[np.integer]) -> np.ndarray:
     return total
 
 
-def _entity_filler(
-    transactions: Transactions, definition: Definition, order: Order, columns: Floats
-) -> Callable[[slice], None]:
+def _fill_entity(transactions: Transactions, definition: Definition, order: Order, columns: Floats) -> None:
     events, windows = order.events, definition.windows
     paid = _running(transactions.amount[events], np.int64)
-    outcome = np.where(transactions.declined, np.int8(-1), transactions.label)[events]
-    known = _running((outcome == GOOD) | (outcome == FRAUD), np.int64)
+    outcome = np.where(transactions.declined, NO_OUTCOME, transactions.label)[events]
+    known = _running(outcome != NO_OUTCOME, np.int64)
     frauds = _running(outcome == FRAUD, np.int64)
     back = (0, *windows, definition.delay, *(definition.delay + window for window in windows))
-
-    def fill(part: slice) -> None:
+    for part in order.parts():
         borders = order.borders(part, back)
         end, starts = borders[0], borders[1 : len(windows) + 1]
         known_end, known_starts = borders[len(windows) + 1], borders[len(windows) + 2 :]
@@ -151,10 +136,8 @@ def _entity_filler(
         rows = order.rows[part]
         columns[rows] = entity_features(tallies.T, transactions.amount[rows])
 
-    return fill
 
-
-def _distinct_filler(definition: Definition, order: Order, both: Order, columns: Floats) -> Callable[[slice], None]:
+def _fill_distinct(definition: Definition, order: Order, both: Order, columns: Floats) -> None:
     """How many partners were seen in a window: those that began to be there before its end, less those that were gone
     before its start. A pair is there for a window's length after each time it is seen: it begins with the first of a
     series without longer gaps, and is gone after the last.
@@ -167,18 +150,13 @@ def _distinct_filler(definition: Definition, order: Order, both: Order, columns:
     before, after = before[order.events], after[order.events]
     begun = [_running(before > window, np.int32) for window in windows]
     gone = [_running(after > window, np.int32) for window in windows]
-
-    def fill(part: slice) -> None:
+    for part in order.parts():
         end, *starts = order.borders(part, (0, *windows))
         distinct = [since[end] - till[start] for since, till, start in zip(begun, gone, starts, strict=True)]
-        columns[order.rows[part], :-1] = np.stack(distinct, axis=1)
-
-    return fill
+        columns[order.rows[part]] = np.stack(distinct, axis=1)
 
 
-def _first_time_filler(definition: Definition, both: Order, columns: Floats) -> Callable[[slice], None]:
-    def fill(part: slice) -> None:
+def _fill_first_time(definition: Definition, both: Order, column: Floats) -> None:
+    for part in both.parts():
         end, start = both.borders(part, (0, definition.windows[-1]))
-        columns[both.rows[part], -1] = end == start
-
-    return fill
+        column[both.rows[part]] = end == start

@@ -214,6 +214,14 @@ def test_memory_grows_by_three_numbers_a_transaction_and_two_a_pair():
     assert 40 <= grown < 40 * 1.2  # arrays leave an eighth free at their end
 
 
+def test_what_a_card_pays_in_its_life_may_exceed_what_a_number_holds(monkeypatch):
+    monkeypatch.setattr(state_module, "GRACE", 0)
+    short = Definition(("card",), (50,), delay=0)
+    rows = payments([0, 40, 80, 120, 160, 200], [4 * 10**18] * 6, {"card": [0] * 6})  # int64 ends at 9.2e18
+    with State(short) as state:
+        np.testing.assert_array_equal(state.update(rows), histories(rows, short))
+
+
 def test_without_entities_a_transaction_is_still_described():
     rows, alone = payments([10, 20], [UNIT, 2 * UNIT], {}), Definition((), (DAY,), delay=0)
     with State(alone) as state:
