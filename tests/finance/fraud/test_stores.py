@@ -23,14 +23,22 @@ from lepton_solutions.errors import UserError
 ROWS = many_payments(120)
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def place(request, tmp_path, monkeypatch) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "state.db")
+@pytest.fixture
+def file_place(tmp_path) -> str:
+    return str(tmp_path / "state.db")
+
+
+@pytest.fixture
+def redis_place(monkeypatch) -> str:
     redis, fakeredis = pytest.importorskip("redis"), pytest.importorskip("fakeredis")
     server = fakeredis.FakeServer()
     monkeypatch.setattr(redis.Redis, "from_url", lambda url: fakeredis.FakeRedis(server=server))
     return "redis://localhost:6379/0/payments"
+
+
+@pytest.fixture(params=["file_place", "redis_place"])
+def place(request) -> str:
+    return request.getfixturevalue(request.param)
 
 
 def one_by_one(state: State, rows: Transactions) -> np.ndarray:
@@ -109,14 +117,12 @@ def test_a_state_of_the_first_schema_is_brought_up_to_date_and_goes_on(tmp_path)
         np.testing.assert_array_equal(one_by_one(state, ROWS), histories(ROWS, SMALL))
 
 
-def test_a_first_schema_in_redis_is_brought_up_to_date(place):
-    if not place.startswith("redis"):
-        pytest.skip("of Redis")
-    with State(SMALL, open_store(place, SMALL)) as state:
+def test_a_first_schema_in_redis_is_brought_up_to_date(redis_place):
+    with State(SMALL, open_store(redis_place, SMALL)) as state:
         state.add(ROWS.take(slice(40)))
         state._store._base.hset("payments:meta", "schema", 1)
         state._store._base.hdel("payments:meta", "late")
-    with State(SMALL, open_store(place, SMALL)) as state:
+    with State(SMALL, open_store(redis_place, SMALL)) as state:
         np.testing.assert_array_equal(one_by_one(state, ROWS), histories(ROWS, SMALL))
 
 
