@@ -15,11 +15,13 @@ from lepton_solutions.pipeline import Stage
 def stages(settings: Fraud) -> list[Stage]:
     """The run, in order: what each stage reads and writes."""
     # Imported here, so that a mistyped key is answered before torch and its like have loaded.
+    from finance.fraud.measure import evaluate
     from finance.fraud.prepare import prepare_rows
     from finance.fraud.train import train
 
     prepared = ("transactions.npz", "data.json", "audit.json", "features.npy", "features.json")
     learned = ("models", "learned.json")
+    measured = ("evaluation.json", "predictions.parquet")
     return [
         Stage(
             "prepare",
@@ -35,5 +37,12 @@ def stages(settings: Fraud) -> list[Stage]:
             writes=learned,
             depends=(settings.seed, settings.model, settings.fit, settings.decision.budget),
             together=True,
+        ),
+        Stage(
+            "evaluate",
+            lambda run, out, progress: evaluate(settings, run, out, progress),
+            reads=(*prepared, *learned),
+            writes=measured,
+            depends=(settings.seed, settings.decision),
         ),
     ]

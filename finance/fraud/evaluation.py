@@ -1,0 +1,183 @@
+"""What a fraud run measured on its test days, read from evaluation.json for the report and the card."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lepton_solutions.metrics import Interval
+from lepton_solutions.reporting.run import Record
+
+MODEL, BASELINE, AMOUNT, NOBODY, HINDSIGHT = "this model", "baseline", "by amount", "nobody", "hindsight"
+
+
+class Part(Record):
+    """A period. begin, end: days since the train period began. amount: of its frauds, in units of money."""
+
+    told: str
+    begin: float
+    end: float
+    rows: int
+    frauds: int
+    amount: float
+
+
+class Points(Record):
+    """Precision at each recall, from the highest score down."""
+
+    recall: list[float]
+    precision: list[float]
+
+
+class DayFacts(Record):
+    """One test day within the budget: cards looked at, frauds among them, frauds among all cards still in play, and
+    the money saved.
+    """
+
+    told: str
+    looked: int
+    hits: int
+    open_frauds: int
+    saved: float
+
+
+class Policy(Record):
+    """A way to choose cards: money saved a day, cards looked at and frauds found on all days."""
+
+    policy: str
+    saved: Interval
+    looked: float
+    hits: float
+
+
+class Curve(Record):
+    """Money saved a day against the budget, by policy; low and high: interval of this model's."""
+
+    budgets: list[int]
+    saved: dict[str, list[float]]
+    low: list[float]
+    high: list[float]
+
+
+class Money(Record):
+    """Units of money a day. rule: the better of the two rules without a model. lost: in frauds where nobody looks."""
+
+    saved: Interval
+    policies: tuple[Policy, ...]
+    rule: str
+    saved_over_rule: Interval
+    saved_over_baseline: Interval
+    lost: float
+    curve: Curve
+
+    def policy(self, name: str) -> Policy:
+        return next(policy for policy in self.policies if policy.policy == name)
+
+
+class Scenario(Record):
+    """Cards with this kind of fraud on a test day, and the share found on such a day."""
+
+    scenario: int
+    cards: int
+    found: Interval
+
+
+class Week(Record):
+    """Cards a day at or above the calibration line, and the line that would have met the budget."""
+
+    told: str
+    days: int
+    alerts: float
+    line: float
+
+
+class Line(Record):
+    """The probability that was set on calibration days, and what it raised on test days. alerts: cards a day."""
+
+    threshold: float
+    alerts: float
+    weeks: tuple[Week, ...]
+
+
+class Range(Record):
+    """Payments with a probability in [low, high): those declined, and those whose outcome is known."""
+
+    low: float
+    high: float
+    declined: int
+    known: int
+
+
+class Declined(Record):
+    """Payments refused at the time. highest: the highest probability that a payment with an outcome has; above: how
+    many declined ones lie above it.
+    """
+
+    rows: int
+    highest: float
+    above: int
+    ranges: tuple[Range, ...]
+
+
+class Moved(Record):
+    """A column, or the score: PSI of the test period against train, what chance alone may reach, and PSI by week."""
+
+    name: str
+    psi: float
+    chance: float
+    weekly: list[float]
+
+
+class DriftWeek(Record):
+    """begin, end: days since the train period began."""
+
+    part: str
+    begin: float
+    end: float
+
+
+class RateWeek(Record):
+    """Payments with an outcome in a week, of all periods. begin: days since the train period began."""
+
+    begin: float
+    rows: int
+    frauds: int
+
+
+class Drift(Record):
+    """weeks: those of `Moved.weekly`. columns: the most moved first. filling: days by which the longest window looks
+    back beyond the first payment when the train period begins.
+    """
+
+    weeks: tuple[DriftWeek, ...]
+    score: Moved
+    columns: tuple[Moved, ...]
+    fraud_rate: tuple[RateWeek, ...]
+    filling: float
+
+
+class Evaluation(Record):
+    """evaluation.json. unit: what is investigated, `card`. delay: days until a fraud is reported. Differences are
+    paired: this model's figure less that of the baseline.
+    """
+
+    unit: str
+    budget: int
+    cost_of_case: float
+    recovered: float
+    delay: float
+    parts: dict[str, Part]
+    baseline: str
+    combine: tuple[str, ...]
+    detectors: tuple[str, ...]
+    validation: dict[str, dict[str, float]]
+    test: dict[str, dict[str, Interval]]
+    better_than_baseline: dict[str, Interval]
+    precision_recall: dict[str, Points]
+    recall: Interval
+    days: tuple[DayFacts, ...]
+    money: Money
+    line: Line
+    drift: Drift
+    scenarios: tuple[Scenario, ...] = ()
+    declined: Declined | None = None
+    labels: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,279 @@
+"""What the fraud pipeline measures on test days: metrics, cards found within the budget, money saved, drift. Chooses
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from finance.fraud.budget import Day, Floats, look, threshold_for
+from finance.fraud.drift import WEEK, drift
+from finance.fraud.history import histories
+from finance.fraud.inputs import columns_of, rows_of
+from finance.fraud.members import OURS, Model
+from finance.fraud.money import money
+from finance.fraud.prepare import Prepared, read, read_definition
+from finance.fraud.replay import Ground, ground_of, replay
+from finance.fraud.settings import Fraud
+from finance.fraud.train import load_detectors, load_models, read_learned, sample_of
+from finance.fraud.transactions import DAY, FRAUD, UNIT
+from lepton_solutions import metrics
+from lepton_solutions.class_metrics import class_metrics, metric_difference
+from lepton_solutions.data.decision import Decision
+from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST
+from lepton_solutions.files import write_json
+from lepton_solutions.progress import Progress
+
+METRICS = ("average_precision", "auc", "brier", "ece", "log_loss")
+POINTS = 200  # of a precision-recall curve
+RANGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of probabilities, for declined payments
+
+
+def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
+    """Every variant on the test period, with intervals that resample cards."""
+    prepared, learned, definition = read(run), read_learned(run), read_definition(run)
+    samples = {part: sample_of(run, prepared, part) for part in range(len(PARTS))}
+    models, detectors = load_models(run), load_detectors(run)
+    decisions = {name: Decision.from_json(saved) for name, saved in learned["decisions"].items()}
+    said = {name: one.logit(samples[TEST].rows) for name, one in {**models, **detectors}.items()}
+    chance = {name: decisions[name].probability(logit) for name, logit in said.items()}
+    ground = ground_of(prepared, TEST, delay=definition.delay, seed=settings.seed)
+    days = {name: ground.days(p) for name, p in chance.items()}
+    budget, baseline = settings.decision.budget, learned["baseline"]
+    progress.update(0.2, "metrics")
+    test = {name: _measured(ground, p, decisions[name].threshold, days[name], budget) for name, p in chance.items()}
+    progress.update(0.6, f"test average precision {test[OURS]['average_precision']['value']:.3f}")
+    score = {
+        part: chance[OURS] if part == TEST else decisions[OURS].probability(models[OURS].logit(sample.rows))
+        for part, sample in samples.items()
+    }
+    columns = columns_of(definition, prepared.transactions.columns)
+    rows = {part: sample.rows for part, sample in samples.items()}
+    found: dict[str, Any] = {
+        "unit": next(iter(ground.rows.entities), "transaction"),
+        "budget": budget,
+        "cost_of_case": settings.decision.cost_of_case,
+        "recovered": settings.decision.recovered,
+        "delay": definition.delay / DAY,
+        "parts": _parts(prepared),
+        "baseline": baseline,
+        "combine": learned["combine"],
+        "detectors": list(detectors),
+        "validation": learned["validation"],
+        "test": test,
+        "better_than_baseline": _differences(ground, decisions, chance, days, baseline, budget),
+        "precision_recall": {name: precision_recall(ground.rows.label, p) for name, p in chance.items()},
+        "recall": ground.interval_of(
+            lambda times: replay(days[OURS], budget, times, known=ground.known).recall
+        ).to_json(),
+        "days": _by_day(settings, prepared, ground, days[OURS]),
+        "scenarios": _scenarios(ground, days[OURS], budget),
+        "line": _line(prepared, ground, days[OURS], decisions[OURS].threshold, budget),
+        "declined": _declined(
+            prepared, models[OURS], decisions[OURS], score, partial(histories, definition=definition)
+        ),
+    }
+    progress.update(0.7, "money")
+    found["money"] = money(ground, days[OURS], days[baseline], settings.decision)
+    progress.update(0.9, "drift")
+    found["drift"] = drift(prepared, columns, rows, score, reach=definition.reach)
+    write_json(out / "evaluation.json", found)
+    _write_predictions(
+        prepared, ground, chance[OURS], {kind: said[kind] for kind in detectors}, days[OURS], budget, out
+    )
+    saved = found["money"]["saved"]["value"]
+    progress.update(1.0, f"{budget} {found['unit']}s a day save {saved:,.0f} a day on test days")
+
+
+def precision_recall(label: NDArray[np.int8], score: Floats) -> dict[str, list[float]]:
+    """Precision at each recall, from the highest score down; of a longer curve the points most even in recall.
+
+    >>> precision_recall(np.array([1, 0, 1], np.int8), np.array([0.9, 0.8, 0.7]))["precision"]
+    [1.0, 0.5, 0.666667]
+    """
+    order = np.argsort(-score, kind="stable")
+    ends = np.flatnonzero(np.diff(score[order], append=-np.inf))
+    hits = np.cumsum(label[order] == FRAUD)[ends]
+    recall, precision = hits / hits[-1], hits / (ends + 1)
+    if len(ends) > POINTS:
+        kept = np.unique(np.searchsorted(recall, np.linspace(0, 1, POINTS)).clip(max=len(ends) - 1))
+        recall, precision = recall[kept], precision[kept]
+    return {"recall": recall.round(6).tolist(), "precision": precision.round(6).tolist()}
+
+
+def _measured(ground: Ground, p: Floats, line: float, days: Sequence[Day], budget: int) -> dict[str, Any]:
+    called = (p >= line).astype(np.int64)
+    label = ground.rows.label.astype(np.int64)
+    found = class_metrics("binary", label, p, called, groups=ground.card, generator=ground.draws())
+    precision = ground.interval_of(
+        lambda times: replay(days, budget, times, known=ground.known).hits.mean(axis=1) / budget
+    )
+    return {name: found[name].to_json() for name in METRICS} | {"card_precision": precision.to_json()}
+
+
+def _differences(
+    ground: Ground,
+    decisions: Mapping[str, Decision],
+    chance: Mapping[str, Floats],
+    days: Mapping[str, Sequence[Day]],
+    baseline: str,
+    budget: int,
+) -> dict[str, Any]:
+    """This model's figure less that of the baseline, on the same resamples."""
+    called = {name: (chance[name] >= decisions[name].threshold).astype(np.int64) for name in (OURS, baseline)}
+    precision = metric_difference(
+        "average_precision",
+        "binary",
+        ground.rows.label.astype(np.int64),
+        (chance[OURS], called[OURS]),
+        (chance[baseline], called[baseline]),
+        groups=ground.card,
+        generator=ground.draws(),
+    )
+    assert precision is not None  # the split gives each part both outcomes
+
+    def cards_found(times: Floats) -> Floats:
+        ours, theirs = (replay(days[name], budget, times, known=ground.known).hits for name in (OURS, baseline))
+        return (ours - theirs).mean(axis=1) / budget
+
+    return {
+        "average_precision": precision.to_json(),
+        "card_precision": ground.interval_of(cards_found).to_json(),
+    }
+
+
+def _parts(prepared: Prepared) -> dict[str, Any]:
+    parts = prepared.card.parts
+    first = parts["train"].begin
+    return {
+        name: {
+            "told": part.told,
+            "begin": (part.begin - first) / DAY,
+            "end": (part.end - first) / DAY,
+            "rows": part.rows,
+            "frauds": part.frauds,
+            "amount": part.amount,
+        }
+        for name, part in parts.items()
+    }
+
+
+def _by_day(settings: Fraud, prepared: Prepared, ground: Ground, days: Sequence[Day]) -> list[dict[str, Any]]:
+    asked = settings.decision
+    found = ground.played(days, asked.budget)
+    saved = found.saved(recovered=asked.recovered, cost_of_case=asked.cost_of_case)[0]
+    clock = prepared.card.read_layout().clock
+    return [
+        {
+            "told": clock.told(day.begin).split(" ")[0],
+            "looked": int(found.looked[0, number]),
+            "hits": int(found.hits[0, number]),
+            "open_frauds": int(found.open_frauds[0, number]),
+            "saved": float(saved[number]),
+        }
+        for number, day in enumerate(days)
+    ]
+
+
+def _alerts(ground: Ground, days: Sequence[Day], budget: int) -> list[NDArray[np.int64]]:
+    """Cards that are looked at, by day."""
+    found = look(days, budget, known=ground.known)
+    return [day.card[place] for day, place in zip(days, found.alerts, strict=True)]
+
+
+def _scenarios(ground: Ground, days: Sequence[Day], budget: int) -> list[dict[str, Any]]:
+    """Cards hit by each known kind of fraud on a day when they were not closed, and how many of them were found."""
+    scenario = ground.rows.scenario
+    if scenario is None:
+        return []
+    alerts = _alerts(ground, days, budget)
+    found = []
+    for kind in np.unique(scenario[scenario > 0]).tolist():
+        hit, caught = set(), set()
+        for number, day in enumerate(days):
+            low, high = np.searchsorted(ground.rows.time, [day.begin, day.begin + DAY])
+            some = set(ground.card[low:high][scenario[low:high] == kind].tolist()) - ground.known[number]
+            hit |= some
+            caught |= some & set(alerts[number].tolist())
+        among = metrics.share(np.array([card in caught for card in sorted(hit)], np.float64))
+        if among is not None:
+            found.append({"scenario": kind, "cards": len(hit), "found": among.to_json()})
+    return found
+
+
+def _line(prepared: Prepared, ground: Ground, days: Sequence[Day], threshold: float, budget: int) -> dict[str, Any]:
+    """What a fixed line raises: cards a day at or above it, over all test days and by week."""
+    above = [int((day.score >= threshold).sum()) for day in days]
+    clock, per = prepared.card.read_layout().clock, WEEK // DAY
+    return {
+        "threshold": threshold,
+        "alerts": float(np.mean(above)),
+        "weeks": [
+            {
+                "told": clock.told(days[low].begin).split(" ")[0],
+                "days": len(days[low : low + per]),
+                "alerts": float(np.mean(above[low : low + per])),
+                "line": threshold_for(days[low : low + per], budget),
+            }
+            for low in range(0, len(days), per)
+        ],
+    }
+
+
+def _declined(
+    prepared: Prepared, model: Model, decision: Decision, score: Mapping[int, Floats], features: Any
+) -> dict[str, Any] | None:
+    """Probabilities of payments that were declined from the calibration period on, beside those of known outcome."""
+    rows = prepared.transactions
+    place = np.flatnonzero(rows.declined & (rows.time >= prepared.card.parts["calibration"].begin))
+    if not len(place):
+        return None
+    refused = decision.probability(model.logit(rows_of(features(rows)[place], rows.extras.take(place))))
+    known = np.concatenate([score[CALIBRATION], score[TEST]])
+    edges = np.array([*RANGES[:-1], np.inf])
+    counts = [np.histogram(values, edges)[0].tolist() for values in (refused, known)]
+    return {
+        "rows": len(place),
+        "highest": float(known.max()),
+        "above": int((refused > known.max()).sum()),
+        "ranges": [
+            {"low": low, "high": high, "declined": some, "known": others}
+            for low, high, some, others in zip(RANGES[:-1], RANGES[1:], *counts, strict=True)
+        ],
+    }
+
+
+def _write_predictions(
+    prepared: Prepared,
+    ground: Ground,
+    chance: Floats,
+    anomaly: Mapping[str, Floats],
+    days: Sequence[Day],
+    budget: int,
+    out: Path,
+) -> None:
+    """A row a test payment; `investigate` are those of cards that are looked at on that day."""
+    rows = ground.rows
+    looked = np.zeros(len(rows), bool)
+    for day, alerts in zip(days, _alerts(ground, days, budget), strict=True):
+        low, high = np.searchsorted(rows.time, [day.begin, day.begin + DAY])
+        looked[low:high] = np.isin(ground.card[low:high], alerts)
+    table = {
+        "id": pa.array(rows.id),
+        "time": pa.array(rows.time, pa.timestamp("us")),
+        **{kind: pa.array(rows.levels[kind][codes]) for kind, codes in rows.entities.items()},
+        "amount": pa.array(rows.amount / UNIT),
+        "label": pa.array(rows.label),
+        "probability": pa.array(chance),
+        **{f"anomaly: {kind}": pa.array(score) for kind, score in anomaly.items()},
+        "decision": pa.array(np.where(looked, "investigate", "pass")),
+    }
+    pq.write_table(pa.table(table), out / "predictions.parquet")
