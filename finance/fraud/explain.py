@@ -119,20 +119,26 @@ class Explainer:
 
     def reasons(self, rows: Rows, logit: Logit) -> list[list[Reason]]:
         """For each of n rows what raised it, the strongest first, at most `MOST_REASONS`."""
-        groups = self.groups()
         if not len(rows):
             return []
-        changed = [rows, *(self._without(rows, group) for group in groups)]
+        groups = self.groups()
+        alone = [(place,) for group in groups for place in group]
+        changed = [rows, *(self._without(rows, group) for group in (*groups, *alone))]
         together = Rows(
             np.concatenate([some.numeric for some in changed]), np.concatenate([some.codes for some in changed])
         )
         said = logit(together).reshape(len(changed), len(rows))
-        fell = (said[0] - said[1:]).T  # [n, groups]
+        fell = (said[0] - said[1:]).T  # [n, groups and columns]
+        part = {place: len(groups) + i for i, (place,) in enumerate(alone)}
         found = []
         for row, by in enumerate(fell):
-            best = [place for place in np.argsort(-by, kind="stable")[:MOST_REASONS] if by[place] >= SMALLEST]
-            one = rows.take(slice(row, row + 1))
-            found.append([Reason(text=self._text(one, groups[place]), log_odds=float(by[place])) for place in best])
+            best = [place for place in np.argsort(-by[: len(groups)], kind="stable") if by[place] >= SMALLEST]
+            told = []
+            for place in best[:MOST_REASONS]:
+                # Told of a group is the column without which the log-odds fall most.
+                telling = max(groups[place], key=lambda column: by[part[column]])
+                told.append(Reason(text=self._text(rows, row, telling), log_odds=float(by[place])))
+            found.append(told)
         return found
 
     def nearest(self, rows: Rows) -> list[list[Near]]:
@@ -168,20 +174,17 @@ class Explainer:
             codes[:, levels] = self.usual.codes[levels]
         return Rows(numeric, codes)
 
-    def _text(self, row: Rows, group: Group) -> str:
-        """Of the column in the group that is furthest from usual."""
-        p = row.numeric.shape[1]
-        if group[0] >= p:
-            column, code = self.columns.categories[group[0] - p], int(row.codes[0, group[0] - p])
-            usual = int(self.usual.codes[group[0] - p])
-            return f"{column.name} is {_level(column, code)}, usually {_level(column, usual)}"
-        places, values = list(group), row.numeric[0]
-        off = np.abs(values[places] - self.usual.numeric[places]) / self.usual.std[places]
-        place = places[int(np.argmax(np.where(np.isnan(off), -1, off)))]
-        name = self.columns.numeric[place].name
-        own = self._own(name, dict(zip((column.name for column in self.columns.numeric), values.tolist(), strict=True)))
-        against = f"usually {_told(name, float(self.usual.numeric[place]))}" if own is None else own
-        return f"{name} is {_told(name, float(values[place]))}, {against}"
+    def _text(self, rows: Rows, row: int, place: int) -> str:
+        numeric, usual, p = rows.numeric[row], self.usual, rows.numeric.shape[1]
+        if place >= p:
+            column = self.columns.categories[place - p]
+            code, often = int(rows.codes[row, place - p]), int(usual.codes[place - p])
+            return f"{column.name} is {_level(column, code)}, usually {_level(column, often)}"
+        columns = [column.name for column in self.columns.numeric]
+        name = columns[place]
+        own = self._own(name, dict(zip(columns, numeric.tolist(), strict=True)))
+        against = f"usually {_told(name, float(usual.numeric[place]))}" if own is None else own
+        return f"{name} is {_told(name, float(numeric[place]))}, {against}"
 
     def _own(self, name: str, values: Mapping[str, float]) -> str | None:
         """What the history of the one who is investigated says; None where it says nothing of this column."""
