@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from finance.fraud.features import Definition
-from finance.fraud.transactions import FRAUD, HOUR, NO_OUTCOME, UNIT, Transactions
+from finance.fraud.transactions import FRAUD, GOOD, HOUR, NO_OUTCOME, UNIT, Transactions
 from lepton_solutions.data.columns import Columns, Rows
 
 KINDS = ("card", "terminal", "device")
@@ -106,6 +106,11 @@ def _of_row(rows: Transactions, i: int, definition: Definition) -> list[float]:
         found += [len(window) for window in past] + sums + means + [sum(window) for window in known]
         found += [sum(window) / len(window) if window else np.nan for window in known]
         found += [since / HOUR, amount / means[-1] if means[-1] > 0 else np.nan]
+        told = [j for j in same if until - definition.windows[-1] <= rows.seen[j] < until and not rows.declined[j]]
+        frauds = [int(rows.seen[j]) for j in told if rows.label[j] == FRAUD]
+        good = [int(rows.seen[j]) for j in told if rows.label[j] == GOOD]
+        found += [(time - at) / HOUR if frauds else np.nan for at in (max(frauds, default=0), min(frauds, default=0))]
+        found.append(sum(at > max(frauds) for at in good) if frauds else np.nan)
     for a, b in definition.pairs:
         same = [j for j in range(len(rows)) if rows.entities[a][j] == rows.entities[a][i]]
         past = [[j for j in same if time - window <= rows.seen[j] < time] for window in definition.windows]

@@ -7,7 +7,8 @@ Two ways lead here: `histories` counts over all rows at once, `State` by row as 
 microseconds and millionths, and leave every division to the functions below, so their answers agree in each bit.
 
 A row at time t reads what was seen in [t - window, t): rows of the same instant never read one another. Outcomes are
-known `delay` after a row was seen, so fraud counts read [t - delay - window, t - delay). Times of day are in UTC.
+known `delay` after a row was seen, so what concerns frauds reads [t - delay - window, t - delay). Times of day are in
+UTC.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from lepton_solutions.errors import UserError, did_you_mean
 
 VERSION = 1  # of what the columns mean; a state or a model of another version is not read
 OWN = ("amount", "hour of day", "weekend", "night")
-NEVER = -1  # microseconds since an entity was last seen, where it was not
+SINCE_FRAUD = ("hours since known fraud", "hours since first known fraud", "good since known fraud")
+NEVER = -1  # microseconds since an entity was seen or a fraud of it, where it was not
 
 Floats = NDArray[np.float64]
 
@@ -98,10 +100,11 @@ class Definition:
 def names(definition: Definition) -> tuple[str, ...]:
     """The columns in order, in words that a reason can use.
 
-    >>> names(Definition(("card", "device"), (7 * DAY,), delay=DAY, pairs=(("card", "device"),)))[4:13]
+    >>> names(Definition(("card", "device"), (7 * DAY,), delay=DAY, pairs=(("card", "device"),)))[4:15]
     ('card: count, 7 d', 'card: sum, 7 d', 'card: mean, 7 d', 'card: known frauds, 7 d', \
-'card: known fraud rate, 7 d', 'card: hours since last', 'card: amount over mean, 7 d', 'device: count, 7 d', \
-'device: sum, 7 d')
+'card: known fraud rate, 7 d', 'card: hours since last', 'card: amount over mean, 7 d', \
+'card: hours since known fraud', 'card: hours since first known fraud', 'card: good since known fraud', \
+'device: count, 7 d')
     """
     spans = [span(window) for window in definition.windows]
     told = list(OWN)
@@ -109,6 +112,7 @@ def names(definition: Definition) -> tuple[str, ...]:
         for what in ("count", "sum", "mean", "known frauds", "known fraud rate"):
             told += [f"{kind}: {what}, {window}" for window in spans]
         told += [f"{kind}: hours since last", f"{kind}: amount over mean, {spans[-1]}"]
+        told += [f"{kind}: {what}" for what in SINCE_FRAUD]
     for a, b in definition.pairs:
         told += [f"{a}: distinct {b}, {window}" for window in spans]
         told.append(f"{a} with {b}: first in {spans[-1]}")
@@ -129,8 +133,13 @@ def span(length: int) -> str:
 
 def entity_columns(definition: Definition, place: int) -> slice:
     """Where the columns of the entity at this place stand."""
-    width = 5 * len(definition.windows) + 2
+    width = 5 * len(definition.windows) + 5
     return slice(len(OWN) + place * width, len(OWN) + (place + 1) * width)
+
+
+def tally_width(definition: Definition) -> int:
+    """How many whole numbers `entity_features` reads of an entity."""
+    return 4 * len(definition.windows) + 4
 
 
 def pair_columns(definition: Definition, place: int) -> slice:
@@ -150,23 +159,27 @@ def own_features(time: Whole, amount: Whole) -> Floats:
 
 
 def entity_features(tallies: Whole, amount: Whole) -> Floats:
-    """[n, 5 W + 2] of one entity, from whole numbers of W windows.
+    """[n, 5 W + 5] of one entity, from whole numbers of W windows.
 
-    tallies: [n, 4 W + 1]: rows seen, their amounts together, rows with a known outcome, frauds among them, for each
-    window; at last the microseconds since the entity was seen, or NEVER. amount: [n], of the rows themselves.
+    tallies: [n, 4 W + 4]: rows seen, their amounts together, rows with a known outcome, frauds among them, for each
+    window; the microseconds since the entity was seen, since its latest known fraud and since its first; and how many
+    rows seen after the latest are known to be good. The last four look back the longest window, and are NEVER where
+    nothing was there. amount: [n], of the rows themselves.
     A mean or rate of nothing is NaN, as are the hours since never. The amount over the mean of the longest window is
     NaN also where that mean is not above 0, as after refunds.
     """
-    windows = tallies.shape[1] // 4
+    windows = tallies.shape[1] // 4 - 1
     count, paid, known, frauds = (tallies[:, i * windows : (i + 1) * windows] for i in range(4))
-    since = tallies[:, -1]
-    found = np.full((len(tallies), 5 * windows + 2), np.nan)
+    since = tallies[:, -4:]
+    found = np.full((len(tallies), 5 * windows + 5), np.nan)
     found[:, :windows] = count
     np.divide(paid, UNIT, out=found[:, windows : 2 * windows])
     mean = found[:, 2 * windows : 3 * windows]
     np.divide(found[:, windows : 2 * windows], count, out=mean, where=count > 0)
     found[:, 3 * windows : 4 * windows] = frauds
     np.divide(frauds, known, out=found[:, 4 * windows : 5 * windows], where=known > 0)
-    np.divide(since, HOUR, out=found[:, -2], where=since >= 0)
-    np.divide(amount / UNIT, mean[:, -1], out=found[:, -1], where=mean[:, -1] > 0)
+    np.divide(since[:, 0], HOUR, out=found[:, -5], where=since[:, 0] >= 0)
+    np.divide(amount / UNIT, mean[:, -1], out=found[:, -4], where=mean[:, -1] > 0)
+    np.divide(since[:, 1:3], HOUR, out=found[:, -3:-1], where=since[:, 1:3] >= 0)
+    np.copyto(found[:, -1], since[:, 3], where=since[:, 3] >= 0)
     return found

@@ -22,6 +22,7 @@ from finance.fraud.features import (
     names,
     own_features,
     pair_columns,
+    tally_width,
 )
 from finance.fraud.transactions import FRAUD, NO_OUTCOME, Transactions, Whole
 
@@ -120,21 +121,37 @@ def _fill_entity(transactions: Transactions, definition: Definition, order: Orde
     outcome = np.where(transactions.declined, NO_OUTCOME, transactions.label)[events]
     known = _running(outcome != NO_OUTCOME, np.int64)
     frauds = _running(outcome == FRAUD, np.int64)
+    places = np.flatnonzero(outcome == FRAUD)  # of the k-th fraud, and so of the next after k frauds
+    fraud_seen = np.append(order.seen[places], 0)
+    good_until = np.append((known - frauds)[_end_of_instant(order, places)], 0)
     back = (0, *windows, definition.delay, *(definition.delay + window for window in windows))
     for part in order.parts():
         borders = order.borders(part, back)
         end, starts = borders[0], borders[1 : len(windows) + 1]
         known_end, known_starts = borders[len(windows) + 1], borders[len(windows) + 2 :]
-        tallies = np.empty((4 * len(windows) + 1, len(end)), np.int64)
-        counts, sums, outcomes, cases = np.split(tallies[:-1], 4)
+        tallies = np.empty((tally_width(definition), len(end)), np.int64)
+        counts, sums, outcomes, cases = np.split(tallies[:-4], 4)
         for i, (start, known_start) in enumerate(zip(starts, known_starts, strict=True)):
             counts[i] = end - start
             sums[i] = paid[end] - paid[start]
             outcomes[i] = known[known_end] - known[known_start]
             cases[i] = frauds[known_end] - frauds[known_start]
-        tallies[-1] = np.where(end > starts[-1], order.time[part] - order.seen[end - 1], NEVER)
+        time, some, any_fraud = order.time[part], frauds[known_end], cases[-1] > 0
+        tallies[-4] = np.where(end > starts[-1], time - order.seen[end - 1], NEVER)
+        tallies[-3] = np.where(any_fraud, time - fraud_seen[some - 1], NEVER)
+        tallies[-2] = np.where(any_fraud, time - fraud_seen[some - cases[-1]], NEVER)
+        tallies[-1] = np.where(any_fraud, known[known_end] - some - good_until[some - 1], NEVER)
         rows = order.rows[part]
         columns[rows] = entity_features(tallies.T, transactions.amount[rows])
+
+
+def _end_of_instant(order: Order, places: Whole) -> Whole:
+    """Where in the order of events what the entity did at the same time as at these places is over."""
+    last = np.diff(order.seen, append=0) != 0
+    last[order.first[1:] - 1] = True
+    ends = np.flatnonzero(last) + 1
+    found: Whole = ends[np.searchsorted(ends, places, side="right")]
+    return found
 
 
 def _fill_distinct(definition: Definition, order: Order, both: Order, columns: Floats) -> None:

@@ -55,7 +55,7 @@ class Past:
         return sys.getsizeof(self) + sys.getsizeof(self.code) + met + sum(sys.getsizeof(column) for column in kept)
 
     def tally(self, definition: Definition, time: int) -> list[int]:
-        """4 W + 1 whole numbers of what was seen before `time`, as `entity_features` reads them."""
+        """4 W + 4 whole numbers of what was seen before `time`, as `entity_features` reads them."""
         seen, paid, known = self._seen, self._paid, self._known
         end = bisect_left(seen, time)
         starts = [bisect_left(seen, time - window, 0, end) for window in definition.windows]
@@ -70,7 +70,21 @@ class Past:
             *[outcome // _KNOWN for outcome in outcomes],
             *[outcome % _KNOWN for outcome in outcomes],
             time - seen[end - 1] if end > starts[-1] else NEVER,
+            *self._tally_frauds(definition, time, known_end),
         ]
+
+    def _tally_frauds(self, definition: Definition, time: int, end: int) -> list[int]:
+        """Microseconds since the latest known fraud and the first, and good rows since. end: where what is known is."""
+        seen, known = self._seen, self._known
+        start = bisect_left(seen, time - definition.delay - definition.windows[-1], 0, end)
+        before, after = known[start] % _KNOWN, known[end] % _KNOWN
+        if before == after:
+            return [NEVER] * 3
+        # A fraud stands before the sum that first counts it.
+        latest = seen[bisect_left(known, after, start, end, key=_frauds) - 1]
+        first = seen[bisect_right(known, before, start, end, key=_frauds) - 1]
+        since = known[end] - known[bisect_right(seen, latest, start, end)]
+        return [time - latest, time - first, since // _KNOWN]
 
     def tally_partners(self, definition: Definition, time: int, pair: int, partner: int) -> list[int]:
         """W + 1 whole numbers of what was met before `time`: distinct partners, and 1 where this one is not among
@@ -109,8 +123,14 @@ class Past:
             _view(self._known)[place + 2 :] += worth
 
     def relabel(self, seen: int, before: int, after: int) -> None:
-        """A transaction seen then has another outcome. Which of several at that time does not matter to any window."""
-        _view(self._known)[bisect_left(self._seen, seen) + 1 :] += _WORTH.get(after, 0) - _WORTH.get(before, 0)
+        """A transaction seen then has another outcome. Which of several alike at that time does not matter to any
+        window. One that is forgotten changes nothing.
+        """
+        known = self._known
+        for place in range(bisect_left(self._seen, seen), bisect_right(self._seen, seen)):
+            if known[place + 1] - known[place] == _WORTH.get(before, 0):
+                _view(known)[place + 1 :] += _WORTH.get(after, 0) - _WORTH.get(before, 0)
+                return
 
     def trim(self, oldest: int) -> None:
         """Forget what was seen before, once it is a quarter of all."""
@@ -123,6 +143,10 @@ class Past:
             for sums in (self._paid, self._known):
                 view = _view(sums)
                 view -= view[0]
+
+
+def _frauds(known: int) -> int:
+    return known % _KNOWN
 
 
 def _view(values: array[int]) -> Whole:

@@ -29,6 +29,7 @@ from finance.fraud.features import (
     names,
     own_features,
     pair_columns,
+    tally_width,
 )
 from finance.fraud.past import Past, code_of
 from finance.fraud.sqlite_store import MEMORY, SqliteStore
@@ -245,7 +246,7 @@ class State:
         amount = np.array([row.amount for row in rows], np.int64)
         found[:, : len(OWN)] = own_features(np.array([row.time for row in rows], np.int64), amount)
         numbers, entities = np.array(tallies, np.int64), len(self.definition.entities)
-        each = 4 * len(self.definition.windows) + 1
+        each = tally_width(self.definition)
         for place in range(entities):
             some = numbers[:, place * each : (place + 1) * each]
             found[:, entity_columns(self.definition, place)] = entity_features(some, amount)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_payments import SMALL, payments
 
-from finance.fraud.features import Definition, names
+from finance.fraud.features import SINCE_FRAUD, Definition, names
 from finance.fraud.history import histories
 from finance.fraud.transactions import DAY, HOUR, UNIT
 from lepton_solutions.errors import UserError
@@ -79,6 +79,23 @@ def test_a_fraud_is_known_only_after_the_delay_and_counts_as_a_rate_of_what_is_k
     assert one_column(rows, definition, "card: known frauds, 90 d") == [0, 0, 1, 1, 1]
     rates = one_column(rows, definition, "card: known fraud rate, 90 d")
     np.testing.assert_array_equal(rates, [np.nan, np.nan, 1, 0.5, 0.5])
+
+
+def test_how_long_ago_frauds_were_and_what_has_been_good_since_is_told_once_known():
+    days = [0, 1, 2, 3, 9]  # known after day 5, 6, 7 and 8: a fraud, a good row, a fraud, a good row
+    rows = payments([day * DAY for day in days], [UNIT] * 5, {"card": [0] * 5}, label=[1, 0, 1, 0, 0])
+    definition = Definition(("card",), (9 * DAY,), delay=5 * DAY)
+    for asked, known in ((5, None), (5.5, (5.5, 5.5, 0)), (6.5, (6.5, 6.5, 1)), (7.5, (5.5, 7.5, 0)), (9, (7, 9, 1))):
+        rows.time[-1] = asked * DAY
+        found = [one_column(rows, definition, f"card: {what}")[-1] for what in SINCE_FRAUD]
+        latest, first, good = known or (np.nan, np.nan, np.nan)
+        assert found == pytest.approx([24 * latest, 24 * first, good], nan_ok=True)
+
+
+def test_a_fraud_before_the_longest_window_is_none():
+    rows = payments([0, 10 * DAY], [UNIT] * 2, {"card": [0] * 2}, label=[1, 0])
+    definition = Definition(("card",), (4 * DAY,), delay=5 * DAY)
+    assert np.isnan([one_column(rows, definition, f"card: {what}")[1] for what in SINCE_FRAUD]).all()
 
 
 def test_a_declined_row_is_counted_but_teaches_nothing():
