@@ -17,7 +17,7 @@ from finance.fraud.history import histories
 from finance.fraud.sources import HANDBOOK, collect
 from finance.fraud.sqlite_store import MEMORY, SqliteStore
 from finance.fraud.state import GRACE, State
-from finance.fraud.transactions import DAY, FRAUD, GOOD, NO_OUTCOME, UNIT, Transactions
+from finance.fraud.transactions import DAY, FRAUD, GOOD, HOUR, NO_OUTCOME, UNIT, Transactions
 from lepton_solutions.errors import UserError
 
 CARD = Definition(("card",), (DAY,), delay=0)
@@ -178,30 +178,22 @@ def test_outcomes_told_later_count_like_those_that_came_with_the_row(rows, rando
         np.testing.assert_array_equal(state.features(rows), histories(rows, SMALL))
 
 
-@settings(deadline=None, max_examples=40)
-@given(any_payments(latest=3), st.randoms(use_true_random=False))
-def test_an_outcome_that_is_changed_is_that_of_its_row_alone_among_those_of_its_instant(rows, random):
-    told = np.flatnonzero((rows.label != NO_OUTCOME) & ~rows.declined).tolist()
-    probe = replace(many_payments(8), time=np.arange(8), seen=np.arange(8))
-    label = rows.label.copy()
-    with State(SMALL) as state:
-        state.add(rows)
-        for i in random.sample(told, len(told) // 2):
-            label[i] = random.choice([GOOD, FRAUD])
-            state.learn(str(rows.id[i]), int(label[i]))
-        with State(SMALL) as other:
-            other.add(replace(rows, label=label))
-            np.testing.assert_array_equal(state.features(probe), other.features(probe))
+def test_an_outcome_that_is_changed_is_that_of_its_row_alone_among_those_of_its_instant():
+    since = names(CARD).index("card: hours since known fraud")
+    with State(CARD) as state:
+        state.add(one_card([0, 0, HOUR], label=[GOOD, FRAUD, FRAUD], ids=["a", "b", "c"]))
+        state.learn("b", GOOD)
+        assert state.features(one_card([3 * HOUR], ids=["d"]))[0, since] == 2
 
 
 def test_an_outcome_told_of_a_row_that_is_forgotten_is_not_that_of_another(monkeypatch):
     monkeypatch.setattr(state_module, "GRACE", 0)
     short = Definition(("card",), (50,), delay=0)
-    rows = payments([0, 60, 70], [UNIT] * 3, {"card": [0] * 3}, ids=["a", "b", "c"])
+    old = payments([0] * 4, [UNIT] * 4, {"card": [1, 1, 1, 0]}, ids=["1", "2", "3", "a"])
     with State(short) as state:
-        state.update(rows.take(slice(2)))
-        state.update(rows.take(slice(2, None)))
-        state.learn("a", FRAUD)
+        state.add(old)
+        state.add(payments([60], [UNIT], {"card": [0]}, ids=["b"]))
+        assert state.learn("a", FRAUD)  # the store forgets two rows a call at most
         frauds = state.features(payments([90], [UNIT], {"card": [0]}, ids=["d"]))
     assert frauds[0, names(short).index("card: known frauds, 50 µs")] == 0
 
