@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from finance.fraud.explain import Near
 from finance.fraud.predictor import PIPELINE, FraudPredictor
-from finance.fraud.records import content_ids, joined, raw_rows
+from finance.fraud.records import content_ids, joined
 from finance.fraud.scoring import blocks
 from finance.fraud.settings import Fraud
 from finance.fraud.state import WhenLate

@@ -212,8 +212,6 @@ _SUBJECTS = {
     "sum": "amounts",
     "mean": "amounts",
     "amount over mean": "amounts",
-    "known frauds": "frauds",
-    "known fraud rate": "frauds",
 }
 
 
@@ -229,7 +227,7 @@ def _subject(name: str) -> str:
     said = what.partition(",")[0]
     if said.startswith("first in"):
         return kind
-    return f"{kind}: {_SUBJECTS.get(said, said)}"
+    return f"{kind}: {'frauds' if 'fraud' in said else _SUBJECTS.get(said, said)}"
 
 
 def _told(name: str, value: float) -> str:
@@ -239,13 +237,13 @@ def _told(name: str, value: float) -> str:
     ('03:15', '12', '0.35')
     """
     if np.isnan(value):
-        return "unknown"
+        return "never" if " since " in name else "unknown"
     if name == "hour of day":
         minutes = int(value * 60)
         return f"{minutes // 60:02d}:{minutes % 60:02d}"
     if name in OWN[2:] or ": first in" in name:
         return "yes" if value else "no"
-    if any(word in name for word in (": count", ": known frauds", ": distinct")):
+    if any(word in name for word in (": count", ": known frauds", ": distinct", ": good since")):
         return f"{value:.0f}"
     return f"{value:.2f}" if name == OWN[0] or ": " in name else f"{value:.4g}"
 

@@ -17,6 +17,7 @@ def stages(settings: Fraud) -> list[Stage]:
     # Imported here, so that a mistyped key is answered before torch and its like have loaded.
     from finance.fraud.measure import evaluate
     from finance.fraud.prepare import prepare_rows
+    from finance.fraud.release import export
     from finance.fraud.train import train
 
     prepared = ("transactions.npz", "data.json", "audit.json", "features.npy", "features.json")
@@ -43,6 +44,13 @@ def stages(settings: Fraud) -> list[Stage]:
             lambda run, out, progress: evaluate(settings, run, out, progress),
             reads=(*prepared, *learned),
             writes=measured,
+            depends=(settings.seed, settings.decision),
+        ),
+        Stage(
+            "export",
+            lambda run, out, progress: export(settings, run, out, progress),
+            reads=(*prepared, *learned, "evaluation.json"),
+            writes=("bundle", "metrics.json"),
             depends=(settings.seed, settings.decision),
         ),
     ]

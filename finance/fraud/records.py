@@ -25,7 +25,6 @@ from lepton_solutions.errors import UserError
 
 Raw: TypeAlias = Sequence[Mapping[str, object]] | pa.Table | pa.RecordBatch
 
-KNOWN_LATER = ("id", "target", "known_at", "action")  # keys of a layout whose columns may be absent
 UNSEEN_LEVEL = "\x00 no such level"
 
 
@@ -38,26 +37,33 @@ def read_raw(given: Raw, layout: Layout, *, where: str = "the transactions") -> 
     """
     table = given if isinstance(given, pa.Table | pa.RecordBatch) else table_of(given, layout.missing)
     table = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
-    present = set(table.column_names)
-    absent = {key: None for key in KNOWN_LATER if getattr(layout, key) not in present}
+    def present(name: str | None) -> str | None:
+        return name if name in table.column_names else None
+
     # Read without its id, a row is named by its number, which says where it stood.
-    plain = replace(layout, **{**absent, "id": None, "scenario": None})
+    plain = replace(
+        layout,
+        id=None,
+        scenario=None,
+        target=present(layout.target),
+        known_at=present(layout.known_at),
+        action=present(layout.action),
+    )
     rows, _ = transactions_of(table, plain, where=where, repeats=True)
     place = rows.id.astype(np.int64) - 1
-    if "id" in absent:
-        return replace(rows, id=content_ids(rows)), place
-    assert layout.id is not None
-    return replace(rows, id=_names(table.column(layout.id), name=layout.id, where=where)[place]), place
+    id = present(layout.id)
+    named = content_ids(rows) if id is None else _names(table.column(id), name=id, where=where)[place]
+    return replace(rows, id=named), place
 
 
 def content_ids(rows: Transactions) -> NDArray[np.str_]:
     """For each row 32 letters over its times, amount, entities and further columns, [n]."""
-    names = [levels[codes] for levels, codes in ((rows.levels[kind], rows.entities[kind]) for kind in rows.entities)]
+    said = [rows.time, rows.seen, rows.amount, *(rows.levels[kind][codes] for kind, codes in rows.entities.items())]
     found = []
-    for i in range(len(rows)):
-        said = "\x1f".join([str(rows.time[i]), str(rows.seen[i]), str(rows.amount[i]), *(str(name[i]) for name in names)])
+    for i, row in enumerate(zip(*(column.tolist() for column in said), strict=True)):
         extras = rows.extras.numeric[i].tobytes() + rows.extras.codes[i].tobytes()
-        found.append(blake2b(said.encode() + b"\x1e" + extras, digest_size=16).hexdigest())
+        text = "\x1f".join(str(value) for value in row)  # a letter that no name holds
+        found.append(blake2b(text.encode() + b"\x1e" + extras, digest_size=16).hexdigest())
     return np.array(found, "U32")
 
 
@@ -78,7 +84,8 @@ def raw_rows(rows: Transactions, layout: Layout) -> pa.Table:
     if layout.target is not None:
         found[layout.target] = pa.array((rows.label == FRAUD).astype(np.int8), mask=rows.label == NO_OUTCOME)
     if layout.action is not None:
-        found[layout.action] = pa.array([layout.declined[0] if declined else None for declined in rows.declined.tolist()])
+        words = np.where(rows.declined, layout.declined[0], "")
+        found[layout.action] = pa.array(words, mask=~rows.declined)
     for column, numbers in zip(layout.columns.numeric, rows.extras.numeric.T, strict=True):
         found[column.name] = pa.array(numbers)
     for column, codes in zip(layout.columns.categories, rows.extras.codes.T, strict=True):
@@ -130,5 +137,6 @@ def _names(column: pa.ChunkedArray, *, name: str, where: str) -> NDArray[np.str_
     longest = pc.max(pc.utf8_length(text)).as_py()
     if longest > LONGEST_ID:
         row = pc.utf8_length(text).index(longest).as_py() + 1
-        raise UserError(f"{where}, row {row}, column `{name}`: found {longest:,} letters, expected at most {LONGEST_ID}")
+        told = f"found {longest:,} letters, expected at most {LONGEST_ID}"
+        raise UserError(f"{where}, row {row}, column `{name}`: {told}")
     return np.asarray(text.to_numpy(zero_copy_only=False), np.str_)
