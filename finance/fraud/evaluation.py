@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from lepton_solutions.metrics import Interval
 from lepton_solutions.reporting.run import Record
 
@@ -45,8 +43,8 @@ class Policy(Record):
 
     policy: str
     saved: Interval
-    looked: float
-    hits: float
+    looked: int
+    hits: int
 
 
 class Curve(Record):
@@ -155,6 +153,28 @@ class Drift(Record):
     filling: float
 
 
+class Like(Record):
+    """A fraud of the train period that is like an alert. distance: standard deviations."""
+
+    id: str
+    time: str
+    amount: float
+    distance: float
+
+
+class Example(Record):
+    """An alert of the test days and what raised it, the strongest first."""
+
+    id: str
+    told: str
+    entities: dict[str, str]
+    amount: float
+    probability: float
+    fraud: bool
+    reasons: tuple[str, ...]
+    like: tuple[Like, ...] = ()
+
+
 class Evaluation(Record):
     """evaluation.json. unit: what is investigated, `card`. delay: days until a fraud is reported. Differences are
     paired: this model's figure less that of the baseline.
@@ -180,4 +200,4 @@ class Evaluation(Record):
     drift: Drift
     scenarios: tuple[Scenario, ...] = ()
     declined: Declined | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
+    examples: tuple[Example, ...] = ()

@@ -5,7 +5,6 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from finance.fraud.budget import Day, Floats, look, threshold_for
-from finance.fraud.drift import WEEK, drift
+from finance.fraud.alerts import by_day, by_scenario, line_by_week
+from finance.fraud.budget import Day, Floats, look
+from finance.fraud.drift import drift
+from finance.fraud.examples import examples
+from finance.fraud.explain import Explainer, Usual, usual_of
+from finance.fraud.features import Definition
 from finance.fraud.history import histories
 from finance.fraud.inputs import columns_of, rows_of
 from finance.fraud.members import OURS, Model
@@ -24,11 +27,11 @@ from finance.fraud.prepare import Prepared, read, read_definition
 from finance.fraud.replay import Ground, ground_of, replay
 from finance.fraud.settings import Fraud
 from finance.fraud.train import load_detectors, load_models, read_learned, sample_of
-from finance.fraud.transactions import DAY, FRAUD, UNIT
-from lepton_solutions import metrics
+from finance.fraud.transactions import DAY, FRAUD, UNIT, Whole
 from lepton_solutions.class_metrics import class_metrics, metric_difference
 from lepton_solutions.data.decision import Decision
-from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST
+from lepton_solutions.data.prepare import Sample
+from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST, TRAIN
 from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
 
@@ -55,8 +58,10 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
         part: chance[OURS] if part == TEST else decisions[OURS].probability(models[OURS].logit(sample.rows))
         for part, sample in samples.items()
     }
+    alerts = look(days[OURS], budget, known=ground.known).alerts
     columns = columns_of(definition, prepared.transactions.columns)
     rows = {part: sample.rows for part, sample in samples.items()}
+    explainer = Explainer(definition, columns, _usual(prepared, samples[TRAIN]))
     found: dict[str, Any] = {
         "unit": next(iter(ground.rows.entities), "transaction"),
         "budget": budget,
@@ -74,11 +79,12 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
         "recall": ground.interval_of(
             lambda times: replay(days[OURS], budget, times, known=ground.known).recall
         ).to_json(),
-        "days": _by_day(settings, prepared, ground, days[OURS]),
-        "scenarios": _scenarios(ground, days[OURS], budget),
-        "line": _line(prepared, ground, days[OURS], decisions[OURS].threshold, budget),
-        "declined": _declined(
-            prepared, models[OURS], decisions[OURS], score, partial(histories, definition=definition)
+        "days": by_day(settings.decision, prepared, ground, days[OURS]),
+        "scenarios": by_scenario(ground, days[OURS], alerts),
+        "line": line_by_week(prepared, ground, days[OURS], decisions[OURS].threshold, budget),
+        "declined": _declined(prepared, models[OURS], decisions[OURS], score, definition),
+        "examples": examples(
+            prepared, ground, days[OURS], alerts, explainer, samples[TEST].rows, models[OURS], decisions[OURS]
         ),
     }
     progress.update(0.7, "money")
@@ -86,9 +92,8 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     progress.update(0.9, "drift")
     found["drift"] = drift(prepared, columns, rows, score, reach=definition.reach)
     write_json(out / "evaluation.json", found)
-    _write_predictions(
-        prepared, ground, chance[OURS], {kind: said[kind] for kind in detectors}, days[OURS], budget, out
-    )
+    anomaly = {kind: said[kind] for kind in detectors}
+    _write_predictions(ground, chance[OURS], anomaly, days[OURS], alerts, out)
     saved = found["money"]["saved"]["value"]
     progress.update(1.0, f"{budget} {found['unit']}s a day save {saved:,.0f} a day on test days")
 
@@ -166,77 +171,16 @@ def _parts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _by_day(settings: Fraud, prepared: Prepared, ground: Ground, days: Sequence[Day]) -> list[dict[str, Any]]:
-    asked = settings.decision
-    found = ground.played(days, asked.budget)
-    saved = found.saved(recovered=asked.recovered, cost_of_case=asked.cost_of_case)[0]
-    clock = prepared.card.read_layout().clock
-    return [
-        {
-            "told": clock.told(day.begin).split(" ")[0],
-            "looked": int(found.looked[0, number]),
-            "hits": int(found.hits[0, number]),
-            "open_frauds": int(found.open_frauds[0, number]),
-            "saved": float(saved[number]),
-        }
-        for number, day in enumerate(days)
-    ]
-
-
-def _alerts(ground: Ground, days: Sequence[Day], budget: int) -> list[NDArray[np.int64]]:
-    """Cards that are looked at, by day."""
-    found = look(days, budget, known=ground.known)
-    return [day.card[place] for day, place in zip(days, found.alerts, strict=True)]
-
-
-def _scenarios(ground: Ground, days: Sequence[Day], budget: int) -> list[dict[str, Any]]:
-    """Cards hit by each known kind of fraud on a day when they were not closed, and how many of them were found."""
-    scenario = ground.rows.scenario
-    if scenario is None:
-        return []
-    alerts = _alerts(ground, days, budget)
-    found = []
-    for kind in np.unique(scenario[scenario > 0]).tolist():
-        hit, caught = set(), set()
-        for number, day in enumerate(days):
-            low, high = np.searchsorted(ground.rows.time, [day.begin, day.begin + DAY])
-            some = set(ground.card[low:high][scenario[low:high] == kind].tolist()) - ground.known[number]
-            hit |= some
-            caught |= some & set(alerts[number].tolist())
-        among = metrics.share(np.array([card in caught for card in sorted(hit)], np.float64))
-        if among is not None:
-            found.append({"scenario": kind, "cards": len(hit), "found": among.to_json()})
-    return found
-
-
-def _line(prepared: Prepared, ground: Ground, days: Sequence[Day], threshold: float, budget: int) -> dict[str, Any]:
-    """What a fixed line raises: cards a day at or above it, over all test days and by week."""
-    above = [int((day.score >= threshold).sum()) for day in days]
-    clock, per = prepared.card.read_layout().clock, WEEK // DAY
-    return {
-        "threshold": threshold,
-        "alerts": float(np.mean(above)),
-        "weeks": [
-            {
-                "told": clock.told(days[low].begin).split(" ")[0],
-                "days": len(days[low : low + per]),
-                "alerts": float(np.mean(above[low : low + per])),
-                "line": threshold_for(days[low : low + per], budget),
-            }
-            for low in range(0, len(days), per)
-        ],
-    }
-
-
 def _declined(
-    prepared: Prepared, model: Model, decision: Decision, score: Mapping[int, Floats], features: Any
+    prepared: Prepared, model: Model, decision: Decision, score: Mapping[int, Floats], definition: Definition
 ) -> dict[str, Any] | None:
     """Probabilities of payments that were declined from the calibration period on, beside those of known outcome."""
     rows = prepared.transactions
     place = np.flatnonzero(rows.declined & (rows.time >= prepared.card.parts["calibration"].begin))
     if not len(place):
         return None
-    refused = decision.probability(model.logit(rows_of(features(rows)[place], rows.extras.take(place))))
+    features = histories(rows, definition)[place]  # those kept are of rows with an outcome
+    refused = decision.probability(model.logit(rows_of(features, rows.extras.take(place))))
     known = np.concatenate([score[CALIBRATION], score[TEST]])
     edges = np.array([*RANGES[:-1], np.inf])
     counts = [np.histogram(values, edges)[0].tolist() for values in (refused, known)]
@@ -251,21 +195,25 @@ def _declined(
     }
 
 
+def _usual(prepared: Prepared, train: Sample) -> Usual:
+    """What reasons are told against."""
+    return usual_of(train.rows, prepared.transactions.take(prepared.rows(TRAIN)), np.equal(train.target, FRAUD))
+
+
 def _write_predictions(
-    prepared: Prepared,
     ground: Ground,
     chance: Floats,
     anomaly: Mapping[str, Floats],
     days: Sequence[Day],
-    budget: int,
+    alerts: Sequence[Whole],
     out: Path,
 ) -> None:
     """A row a test payment; `investigate` are those of cards that are looked at on that day."""
     rows = ground.rows
     looked = np.zeros(len(rows), bool)
-    for day, alerts in zip(days, _alerts(ground, days, budget), strict=True):
+    for day, places in zip(days, alerts, strict=True):
         low, high = np.searchsorted(rows.time, [day.begin, day.begin + DAY])
-        looked[low:high] = np.isin(ground.card[low:high], alerts)
+        looked[low:high] = np.isin(ground.card[low:high], day.card[places])
     table = {
         "id": pa.array(rows.id),
         "time": pa.array(rows.time, pa.timestamp("us")),

@@ -7,6 +7,7 @@ that a closed card is spared later are not counted, so savings are rather more t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,25 +44,23 @@ def money(ground: Ground, ours: Sequence[Day], baseline: Sequence[Day], asked: I
         k = asked.budget
         return ground.interval_of(lambda times: saved(MODEL, k, times) - saved(other, k, times)).to_json()
 
-    policies = []
-    for name, days in played.items():
-        found = ground.played(days, asked.budget)
-        policies.append(
-            {
-                "policy": name,
-                "saved": ground.interval_of(lambda times, name=name: saved(name, asked.budget, times)).to_json(),
-                "looked": float(found.looked.sum()),
-                "hits": float(found.hits.sum()),
-            }
-        )
-    values = {policy["policy"]: policy["saved"]["value"] for policy in policies}
-    rule = max((NOBODY, AMOUNT), key=lambda name: values[name])
+    told = {name: ground.interval_of(partial(saved, name, asked.budget)) for name in played}
+    found = {name: ground.played(days, asked.budget) for name, days in played.items()}
+    rule = max((NOBODY, AMOUNT), key=lambda name: told[name].value)
     budgets = _budgets(asked.budget, max(len(day.card) for day in ours))
-    band = [ground.interval_of(lambda times, k=k: saved(MODEL, k, times)) for k in budgets]
+    band = [ground.interval_of(partial(saved, MODEL, k)) for k in budgets]
     once = np.ones((1, int(ground.card.max()) + 1))
     return {
-        "saved": policies[0]["saved"],
-        "policies": policies,
+        "saved": told[MODEL].to_json(),
+        "policies": [
+            {
+                "policy": name,
+                "saved": told[name].to_json(),
+                "looked": int(found[name].looked.sum()),
+                "hits": int(found[name].hits.sum()),
+            }
+            for name in played
+        ],
         "rule": rule,
         "saved_over_rule": over(rule),
         "saved_over_baseline": over(BASELINE),
