@@ -18,6 +18,7 @@ def stages(settings: Fraud) -> list[Stage]:
     from finance.fraud.measure import evaluate
     from finance.fraud.prepare import prepare_rows
     from finance.fraud.release import export
+    from finance.fraud.report import report
     from finance.fraud.train import train
 
     prepared = ("transactions.npz", "data.json", "audit.json", "features.npy", "features.json")
@@ -52,5 +53,11 @@ def stages(settings: Fraud) -> list[Stage]:
             reads=(*prepared, *learned, "evaluation.json"),
             writes=("bundle", "metrics.json"),
             depends=(settings.seed, settings.decision),
+        ),
+        Stage(
+            "report",
+            lambda run, out, progress: report(run, out),
+            reads=("data.json", "learned.json", "evaluation.json", "metrics.json"),
+            writes=("report.html", "figures"),
         ),
     ]
