@@ -24,6 +24,7 @@ MOST_FRAUDS = 2000  # the latest of the train period, kept in a bundle
 MOST_REASONS = 4  # more rarely help whoever investigates
 SMALLEST = 0.05  # of the log-odds: less is no reason
 NEAREST = 3  # past frauds that are named
+OVER_MEAN = "amount over mean"
 FAR = 10.0  # deviations at which a distance along a column is cut, so that no single one decides
 
 Logit = Callable[[Rows], NDArray[np.float64]]
@@ -183,25 +184,27 @@ class Explainer:
         columns = [column.name for column in self.columns.numeric]
         name = columns[place]
         own = self._own(name, dict(zip(columns, numeric.tolist(), strict=True)))
-        against = f"usually {_told(name, float(usual.numeric[place]))}" if own is None else own
-        return f"{name} is {_told(name, float(numeric[place]))}, {against}"
+        usually = f"{name} is {_told(name, float(numeric[place]))}, usually {_told(name, float(usual.numeric[place]))}"
+        return usually if own is None else own
 
     def _own(self, name: str, values: Mapping[str, float]) -> str | None:
-        """What the history of the one who is investigated says; None where it says nothing of this column."""
+        """Against the history of the card itself; None where that says nothing of this column."""
+        windows = self.definition.windows
+        whole, amount = span(windows[-1]), f"{OWN[0]} is {_told(OWN[0], values[OWN[0]])}"
+        for kind in self.definition.entities:
+            if name == f"{kind}: {OVER_MEAN}, {whole}" and not np.isnan(values[name]):
+                return f"{amount}, {values[name]:.2g} times the mean of this {kind} over {whole}"
         if not self.definition.entities:
             return None
-        kind, longest = self.definition.entities[0], self.definition.windows[-1]
-        whole = span(longest)
-        if name == OWN[0] or name == f"{kind}: amount over mean, {whole}":
-            mean = values[f"{kind}: mean, {whole}"]
-            return None if np.isnan(mean) else f"mean of this {kind} over {whole} {_told(OWN[0], mean)}"
-        for window in self.definition.windows[:-1]:
-            for what in ("count", "sum"):
-                if name == f"{kind}: {what}, {span(window)}":
-                    expected = values[f"{kind}: {what}, {whole}"] * window / longest
-                    return f"mean of this {kind} over {whole} {expected:.2f}"
-            if name == f"{kind}: mean, {span(window)}":
-                return f"over {whole} {_told(name, values[f'{kind}: mean, {whole}'])}"
+        card = self.definition.entities[0]
+        mean = values[f"{card}: mean, {whole}"]
+        if name == OWN[0] and not np.isnan(mean):
+            return f"{amount}, mean of this {card} over {whole} {_told(OWN[0], mean)}"
+        for window in windows[:-1]:
+            for what, joint in (("count", "of"), ("sum", "of"), ("mean", "against")):
+                if name == f"{card}: {what}, {span(window)}":
+                    long = f"{card}: {what}, {whole}"
+                    return f"{name} is {_told(name, values[name])}, {joint} {_told(long, values[long])} in {whole}"
         return None
 
 
@@ -211,20 +214,21 @@ _SUBJECTS = {
     "hours since last": "activity",
     "sum": "amounts",
     "mean": "amounts",
-    "amount over mean": "amounts",
 }
 
 
 def _subject(name: str) -> str:
     """The group of a feature.
 
-    >>> _subject("card: sum, 7 d"), _subject("card with terminal: first in 90 d"), _subject("night")
-    ('card: amounts', 'card with terminal', 'time of day')
+    >>> _subject("card: sum, 7 d"), _subject("card with terminal: first in 90 d"), _subject("card: amount over mean, 7 d")
+    ('card: amounts', 'card with terminal', 'amount')
     """
     kind, _, what = name.partition(": ")
     if not what:
         return name if name == OWN[0] else "weekend" if name == OWN[2] else "time of day"
     said = what.partition(",")[0]
+    if said == OVER_MEAN:
+        return OWN[0]
     if said.startswith("first in"):
         return kind
     return f"{kind}: {'frauds' if 'fraud' in said else _SUBJECTS.get(said, said)}"

@@ -37,6 +37,7 @@ def read_raw(given: Raw, layout: Layout, *, where: str = "the transactions") -> 
     """
     table = given if isinstance(given, pa.Table | pa.RecordBatch) else table_of(given, layout.missing)
     table = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+
     def present(name: str | None) -> str | None:
         return name if name in table.column_names else None
 

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from fraud_run import fraud_run, table_of
 
 from finance import FraudDetector
-from fraud_run import fraud_run, table_of
 from lepton_solutions.deploy.parity import TOLERANCE
 from lepton_solutions.errors import UserError
 
@@ -45,9 +45,7 @@ def test_what_comes_after_is_answered_from_what_was_learned_from(fitted, frame):
 def test_rows_that_were_learned_from_are_not_counted_twice(fitted, frame):
     new = frame[-100:]
     again = fitted.score(frame[-300:])  # 200 of them were there in `fit`
-    np.testing.assert_allclose(
-        again["probability"][-100:], fitted.score(new)["probability"], rtol=0, atol=TOLERANCE
-    )
+    np.testing.assert_allclose(again["probability"][-100:], fitted.score(new)["probability"], rtol=0, atol=TOLERANCE)
 
 
 def test_answers_keep_the_order_of_the_frame(fitted, frame):

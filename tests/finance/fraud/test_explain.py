@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_payments import payments
 
 from finance.fraud.explain import MOST_FRAUDS, Explainer, Usual, usual_of
 from finance.fraud.features import Definition, names
 from finance.fraud.simulator import START
 from finance.fraud.transactions import DAY, HOUR, UNIT, Transactions
 from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, Columns, Rows
-from small_payments import payments
 
 TWO = Definition(("card", "terminal"), (DAY, 28 * DAY), 7 * DAY, (("card", "terminal"),))
 COLUMNS = Columns((*(Column(name, "numeric") for name in names(TWO)), Column("channel", "category", ("web", "shop"))))
@@ -89,8 +89,16 @@ def test_a_card_is_compared_with_its_own_past():
     (found,) = explainer.reasons(asked, linear(**{"amount": 1.0, "card: count, 1 d": 1.0}))
     assert [reason["text"] for reason in found] == [
         "amount is 300.00, mean of this card over 28 d 25.00",
-        "card: count, 1 d is 9, mean of this card over 28 d 2.00",  # 56 in 28 days
+        "card: count, 1 d is 9, of 56 in 28 d",
     ]
+
+
+def test_an_amount_and_how_it_compares_are_one_reason():
+    explainer = Explainer(TWO, COLUMNS, usual())
+    ratio = {"card: amount over mean, 28 d": 4.0, "terminal: amount over mean, 28 d": 3.0}
+    (found,) = explainer.reasons(rows(**{"amount": 300.0, **ratio}), linear(**dict.fromkeys(ratio, 1.0)))
+    assert [reason["log_odds"] for reason in found] == [7.0]
+    assert found[0]["text"] == "amount is 300.00, 4 times the mean of this card over 28 d"
 
 
 @pytest.mark.parametrize(

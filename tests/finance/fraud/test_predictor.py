@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from fraud_run import FraudRun, fraud_run, records
 
 from finance.fraud import scoring
 from finance.fraud.features import names
 from finance.fraud.predictor import FraudPredictor
-from fraud_run import FraudRun, fraud_run, records
 from lepton_solutions import bundle
 from lepton_solutions.data.splits import TEST
 from lepton_solutions.deploy.dispatch import predict
@@ -72,7 +72,9 @@ def test_the_same_answers_one_by_one_together_by_file_and_in_training(run, predi
         assert by_file[answer["id"]] == pytest.approx(answer["probability"], abs=TOLERANCE)
     prepared = run.prepared
     test = prepared.transactions.id[prepared.rows(TEST)]
-    kept = np.load(run.folder / "features.npy")[np.searchsorted(np.flatnonzero(prepared.part >= 0), prepared.rows(TEST))]
+    kept = np.load(run.folder / "features.npy")[
+        np.searchsorted(np.flatnonzero(prepared.part >= 0), prepared.rows(TEST))
+    ]
     with predictor.stream() as stream:
         stream.history(past)
         answers = stream.take(last)

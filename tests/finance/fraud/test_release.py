@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fraud_run import FraudRun, fraud_run
 
 from finance.fraud import proof
 from finance.fraud.members import OURS
 from finance.fraud.proof import prove, table_of_rows
 from finance.fraud.train import load_models, read_learned, sample_of
-from fraud_run import FraudRun, fraud_run
 from lepton_solutions import bundle
 from lepton_solutions.data.columns import Rows
 from lepton_solutions.data.splits import TEST
@@ -95,7 +95,7 @@ def test_a_model_that_answers_otherwise_is_not_released(run, test_rows):
 def test_a_history_that_was_counted_otherwise_is_not_released(run, test_rows):
     numeric = test_rows.numeric.copy()
     numeric[-1, 4] += 1  # `card: count, 1 d` of the last row; models and export still agree on it
-    with pytest.raises(UserError, match="online otherwise than in training: .* as `card: count, 1 d`") as raised:
+    with pytest.raises(UserError, match=r"online otherwise than in training: .* as `card: count, 1 d`") as raised:
         prove(run.predictor, load_models(run.folder)[OURS], run.prepared, Rows(numeric, test_rows.codes))
     assert "1 rows differ; nothing was released" in raised.value.message
 
