@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lepton_solutions.metrics import Interval
 from lepton_solutions.reporting.run import Record
 
@@ -201,3 +203,17 @@ class Evaluation(Record):
     scenarios: tuple[Scenario, ...] = ()
     declined: Declined | None = None
     examples: tuple[Example, ...] = ()
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the model in use is the best simple one itself, and so would be shown twice."""
+        return self.combine == (self.baseline,)
+
+    def policies(self) -> list[Policy]:
+        """Each once, the one that saves most first."""
+        shown = [one for one in self.money.policies if not (self.is_baseline and one.policy == BASELINE)]
+        return sorted(shown, key=lambda one: -one.saved.value)
+
+    def without_twin(self, names: Iterable[str]) -> list[str]:
+        """Models, without the one that the model in use consists of."""
+        return [name for name in names if (name,) != self.combine]

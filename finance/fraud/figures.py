@@ -22,7 +22,7 @@ LARGE = 0.25  # PSI, the customary mark of a large shift
 
 def fraud_figures(metrics: RunMetrics, found: Evaluation) -> dict[str, Figure]:
     """Those for which the run has the numbers."""
-    models = metrics.models()
+    models = found.without_twin(metrics.models())
     supervised = [name for name in models if name not in found.detectors]
     alone = [OURS, *(name for name in models if name in found.detectors)]
     figures = {
@@ -50,7 +50,7 @@ def fraud_figures(metrics: RunMetrics, found: Evaluation) -> dict[str, Figure]:
         worst = min(found.scenarios, key=lambda one: one.found.value)
         figures["scenarios"] = _shares(
             {f"scenario {one.scenario}, {one.cards:,} {found.unit}s": one.found for one in found.scenarios},
-            title=f"Of scenario {worst.scenario}, {100 * worst.found.value:.0f} % of {found.unit}s are found, the least",
+            title=f"Hardest to find is scenario {worst.scenario}: {100 * worst.found.value:.0f} % of its {found.unit}s",
             axis=f"share of {found.unit}s found, with 95 % interval, %",
         )
     if found.detectors:
@@ -86,6 +86,7 @@ def _days(found: Evaluation) -> Figure:
     axes.bar(place, [day.hits for day in found.days], 0.8, color=COLOURS[0], label=f"found among {found.budget:,}")
     axes.set(xlabel="day of the test period", ylabel=f"{found.unit}s")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="x", visible=False)
     legend_below(axes)
     return figure
@@ -93,7 +94,7 @@ def _days(found: Evaluation) -> Figure:
 
 def _money(found: Evaluation) -> Figure:
     curve, (best, saved) = found.money.curve, best_budget(found)
-    title = f"{found.budget:,} {found.unit}s a day: {saves(found.money.saved.value)} a day"
+    title = f"Looking at {found.budget:,} {found.unit}s {saves(found.money.saved.value)} a day"
     if saved > 0 and best != found.budget:
         title += f"; with hindsight {best:,} would have saved {amount(saved)}"
     figure, axes = blank(title, height=4.4)
@@ -101,7 +102,8 @@ def _money(found: Evaluation) -> Figure:
         curve.budgets, curve.low, curve.high, color=COLOURS[0], alpha=0.15, linewidth=0, label="95 % interval"
     )
     for place, name in enumerate((MODEL, BASELINE, AMOUNT, HINDSIGHT)):
-        draw_line(axes, place, RULES[name], curve.budgets, curve.saved[name])
+        if name != BASELINE or not found.is_baseline:
+            draw_line(axes, place, RULES[name], curve.budgets, curve.saved[name])
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.axvline(found.budget, color=INK, linewidth=1.2, label="budget in use")
     axes.set_xscale("log")
@@ -118,8 +120,8 @@ def _money(found: Evaluation) -> Figure:
 
 def _policies(found: Evaluation) -> Figure:
     title = f"This model {saves(found.money.saved.value)} a day, of {amount(found.money.lost)} lost to fraud"
-    figure, axes = blank(title, height=1.35 + 0.36 * len(found.money.policies))
-    ordered = sorted(found.money.policies, key=lambda policy: -policy.saved.value)
+    ordered = found.policies()
+    figure, axes = blank(title, height=1.35 + 0.36 * len(ordered))
     for place, policy in enumerate(ordered):
         colour, fill = (COLOURS[0], COLOURS[0]) if policy.policy == MODEL else (GREY, "white")
         axes.plot([policy.saved.low, policy.saved.high], [place, place], color=colour, linewidth=1.6)
@@ -202,6 +204,7 @@ def _line(found: Evaluation) -> Figure:
     axes.axhline(found.budget, color=INK, linewidth=1.2, linestyle="--", label="budget")
     axes.set_xticks(place, [f"from {week.told}" for week in weeks])
     axes.set(ylabel=f"{found.unit}s a day", xlim=(-0.7, len(weeks) - 0.3))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="x", visible=False)
     legend_below(axes)
     return figure
@@ -212,7 +215,7 @@ def _periods(found: Evaluation) -> Figure:
     figure, axes = blank(
         f"Learned {judged.begin - learned.end:.0f} days before the first day it is judged on", height=2.4
     )
-    for place, (name, part) in enumerate(found.parts.items()):
+    for place, part in enumerate(found.parts.values()):
         axes.barh(place, part.end - part.begin, 0.6, left=part.begin, color=COLOURS[place])
     axes.set_yticks(range(len(found.parts)), list(found.parts))
     axes.set(ylim=(len(found.parts) - 0.4, -0.6), xlabel="days since the train period began")

@@ -35,15 +35,15 @@ def verdict(found: Evaluation) -> str:
             f"Not shown to be worth using: {doing} {saves(money.saved.value)} a day, {DOING[rule.policy]} "
             f"{saves(rule.saved.value)}, a difference of {between(over)}.{smaller(found)}"
         )
-    more = "" if rule.policy == NOBODY else f", {DOING[rule.policy]} {amount(rule.saved.value)}"
+    more = "" if rule.policy == NOBODY else f", where {DOING[rule.policy]} {saves(rule.saved.value)}"
     return f"{doing.capitalize()} saves {amount(money.saved.value)} a day{more}{beside_baseline(found)}."
 
 
 def beside_baseline(found: Evaluation) -> str:
     """The end of the verdict: the paired comparison with the best simple model."""
     over, name = found.money.saved_over_baseline, LABELS[found.baseline]
-    if found.combine == (found.baseline,):
-        return f"; it is {name} alone, which nothing was found to improve upon"
+    if found.is_baseline:
+        return f"; it is {name} alone, as on validation days nothing improved on it"
     saved = f"the best simple model, {name}, {saves(found.money.policy(BASELINE).saved.value)}"
     if over.low > 0:
         return f"; {saved}"
@@ -83,8 +83,8 @@ def model_text(found: Evaluation) -> str:
     """How well frauds are told apart, and whether that is more than the best simple model does."""
     ours, gain = found.test[OURS]["average_precision"], found.better_than_baseline["average_precision"]
     text = f"Average precision on test days: {ours.value:.3f}."
-    if found.combine == (found.baseline,):
-        return f"{text} The model in use is {LABELS[found.baseline]}, as nothing was found to improve upon it."
+    if found.is_baseline:
+        return f"{text} The model in use is {LABELS[found.baseline]}, as on validation days nothing improved on it."
     side = "above" if gain.value >= 0 else "below"
     sure = "more than chance explains" if gain.low > 0 or gain.high < 0 else "within what chance explains"
     return (
@@ -106,7 +106,7 @@ def saves(value: float) -> str:
     """In words, so that no sign is overlooked.
 
     >>> saves(1234.5), saves(-20.0), saves(0.0)
-    ('saves 1,234', 'loses 20.0', 'saves nothing')
+    ('saves 1,234', 'loses 20', 'saves nothing')
     """
     if value == 0:
         return "saves nothing"
@@ -114,8 +114,8 @@ def saves(value: float) -> str:
 
 
 def amount(value: float) -> str:
-    """Money in a sentence: whole units, with a decimal where there are few."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
+    """Money in a sentence: whole units, with a decimal where they are few."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}".removesuffix(".0")
 
 
 def between(found: Interval) -> str:
