@@ -220,8 +220,8 @@ _SUBJECTS = {
 def _subject(name: str) -> str:
     """The group of a feature.
 
-    >>> _subject("card: sum, 7 d"), _subject("card with terminal: first in 90 d"), _subject("card: amount over mean, 7 d")
-    ('card: amounts', 'card with terminal', 'amount')
+    >>> _subject("card: sum, 7 d"), _subject("card with shop: first in 7 d"), _subject("card: amount over mean, 7 d")
+    ('card: amounts', 'card with shop', 'amount')
     """
     kind, _, what = name.partition(": ")
     if not what:

@@ -178,7 +178,7 @@ def test_late_transactions_are_what_the_policy_says(predictor, last):
     late = {**last[0], "tx": "late"}
     with predictor.stream(when_late="reject") as stream:
         stream.score(last[-1])
-        with pytest.raises(UserError, match="`late`: found time .* expected none before the newest"):
+        with pytest.raises(UserError, match=r"`late`: found time .* expected none before the newest"):
             stream.score(late)
     with predictor.stream(when_late="count") as stream:
         stream.score(last[-1])
