@@ -40,7 +40,7 @@ def drift(
         _moved(column.name, {part: taken[part].codes[:, place] for part in rows}, week, codes=True)
         for place, column in enumerate(columns.categories)
     ]
-    first = prepared.transactions.time[0]
+    first = prepared.transactions.time[0] // DAY * DAY
     return {
         "weeks": [
             {"part": PARTS[part], "begin": float((low - begin) / DAY), "end": float((high - begin) / DAY)}
