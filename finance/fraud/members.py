@@ -41,8 +41,9 @@ LABELS = {
     "isolation_forest": "Isolation forest",
 }
 GOOD_ROWS = 150_000  # that the network and the logistic regression learn from; all frauds beside them
-# Settled on the Handbook's payments of weeks before those reported.
-TREES = Trees(rounds=300, learning_rate=0.03, leaves=15, leaf_rows=100, feature_share=0.5, l2=5.0)
+# Settled on the Handbook's payments of weeks before those reported: 2,000 bins find the edges of sharp rules, which 255
+# miss (.69 against .67 average precision on the book's features).
+TREES = Trees(rounds=300, learning_rate=0.03, leaves=31, leaf_rows=20, feature_share=0.5, l2=5.0, bins=2000)
 
 
 class Scores(Protocol):
@@ -112,10 +113,12 @@ def fit_members(
     *,
     stake: NDArray[np.float64],
     names: Sequence[str] = ("mlp", "lightgbm", "logistic"),
+    detectors: dict[str, Detector] | None = None,
     progress: Progress | None = None,
     folder: Path | None = None,
 ) -> tuple[dict[str, Model], dict[str, Detector]]:
-    """The named models and the detectors. stake: [n], amounts of the fitted rows, in units of money.
+    """The named models and the detectors, which are fitted unless given. stake: [n], amounts of the fitted rows, in
+    units of money.
 
     Frauds are rare, so nearly all they teach is in a sample of the good rows, which then weigh more; LightGBM, for
     which rows cost little, reads all.
@@ -125,12 +128,12 @@ def fit_members(
         if progress is not None:
             progress.update(share, text)
 
-    places = telling(columns.names[: fitted.rows.numeric.shape[1]], extras.names)
-    good = fitted.rows.numeric[fitted.target == 0]
-    detectors: dict[str, Detector] = {}
-    for number, kind in enumerate(settings.model.anomaly):
-        told(0.1 * number, LABELS[kind])
-        detectors[kind] = fit_detector(kind, good, places, settings.fit, seed=settings.seed + number)
+    if detectors is None:
+        places = telling(columns.names[: fitted.rows.numeric.shape[1]], extras.names)
+        good, detectors = fitted.rows.numeric[fitted.target == 0], {}
+        for number, kind in enumerate(settings.model.anomaly):
+            told(0.1 * number, LABELS[kind])
+            detectors[kind] = fit_detector(kind, good, places, settings.fit, seed=settings.seed + number)
     few = thinned(fitted, settings.seed)
     models: dict[str, Model] = {}
     if "mlp" in names:
