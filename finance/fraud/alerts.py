@@ -55,7 +55,7 @@ def by_scenario(ground: Ground, days: Sequence[Day], alerts: Sequence[Whole]) ->
 def line_by_week(
     prepared: Prepared, ground: Ground, days: Sequence[Day], threshold: float, budget: int
 ) -> dict[str, Any]:
-    """What a fixed line raises: cards a day at or above it, over all test days and by week."""
+    """What a fixed line raises: cards a day at or above it, over all test days and by week that has any."""
     above = [int((day.score >= threshold).sum()) for day in days]
     clock, per = prepared.card.read_layout().clock, WEEK // DAY
     return {
@@ -69,5 +69,6 @@ def line_by_week(
                 "line": threshold_for(days[low : low + per], budget),
             }
             for low in range(0, len(days), per)
+            if any(len(day.card) for day in days[low : low + per])
         ],
     }

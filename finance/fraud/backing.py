@@ -46,7 +46,7 @@ def examples_section(found: Evaluation) -> Section:
         where = ", ".join(f"{kind} {name}" if kind not in name else name for kind, name in one.entities.items())
         facts = [("Payment", f"{one.told}, {where}, {one.amount:,.2f}")]
         facts += [(f"Reason {place}", reason) for place, reason in enumerate(one.reasons, 1)]
-        facts += [("Like frauds", _like(one))] if one.like else []
+        facts += [("Frauds like it", _like(one))] if one.like else []
         blocks += [Text(f"Probability {percent(one.probability)}: {outcome}."), Facts(facts)]
     lead = "The first alerts of some test days, as an investigator would read them." if blocks else ""
     return Section("Alerts and their reasons", blocks, lead)

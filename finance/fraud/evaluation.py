@@ -179,7 +179,8 @@ class Example(Record):
 
 class Evaluation(Record):
     """evaluation.json. unit: what is investigated, `card`. delay: days until a fraud is reported. Differences are
-    paired: this model's figure less that of the baseline.
+    paired: this model's figure less that of the baseline. recall: share of the cards with a fraud that are found, None
+    where all of them were closed before.
     """
 
     unit: str
@@ -195,7 +196,7 @@ class Evaluation(Record):
     test: dict[str, dict[str, Interval]]
     better_than_baseline: dict[str, Interval]
     precision_recall: dict[str, Points]
-    recall: Interval
+    recall: Interval | None
     days: tuple[DayFacts, ...]
     money: Money
     line: Line

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from finance.fraud.evaluation import AMOUNT, BASELINE, HINDSIGHT, MODEL, Evaluation, Moved
 from finance.fraud.members import OURS
-from finance.fraud.verdict import RULES, amount, best_budget, saves
+from finance.fraud.verdict import RULES, SCENARIOS, amount, best_budget, saves
 from lepton_solutions.metrics import Interval
 from lepton_solutions.reporting import plots
 from lepton_solutions.reporting.plots import COLOURS, GREY, INK, blank, draw_line, label_at, legend_below
@@ -49,8 +49,8 @@ def fraud_figures(metrics: RunMetrics, found: Evaluation) -> dict[str, Figure]:
     if found.scenarios:
         worst = min(found.scenarios, key=lambda one: one.found.value)
         figures["scenarios"] = _shares(
-            {f"scenario {one.scenario}, {one.cards:,} {found.unit}s": one.found for one in found.scenarios},
-            title=f"Hardest to find is scenario {worst.scenario}: {100 * worst.found.value:.0f} % of its {found.unit}s",
+            {f"{SCENARIOS[one.scenario]}, {one.cards:,}": one.found for one in found.scenarios},
+            title=f"Hardest to find: {SCENARIOS[worst.scenario]}, {100 * worst.found.value:.0f} % of {found.unit}s hit",
             axis=f"share of {found.unit}s found, with 95 % interval, %",
         )
     if found.detectors:
@@ -184,7 +184,8 @@ def _fraud_rate(found: Evaluation) -> Figure:
     weeks = found.drift.fraud_rate
     rate = [week.frauds / week.rows for week in weeks]
     figure, axes = blank(f"Between {100 * min(rate):.2g} and {100 * max(rate):.2g} % of a week's payments are frauds")
-    axes.stairs(rate, [*(week.begin / 7 for week in weeks), weeks[-1].begin / 7 + 1], color=COLOURS[0], linewidth=2)
+    edges = [*(week.begin / 7 for week in weeks), weeks[-1].begin / 7 + 1]
+    axes.stairs(rate, edges, baseline=None, color=COLOURS[0], linewidth=2)
     axes.axvspan(
         found.parts["test"].begin / 7, found.parts["test"].end / 7, color="#5B6672", alpha=0.12, label="test period"
     )
@@ -212,9 +213,8 @@ def _line(found: Evaluation) -> Figure:
 
 def _periods(found: Evaluation) -> Figure:
     learned, judged = found.parts["train"], found.parts["test"]
-    figure, axes = blank(
-        f"Learned {judged.begin - learned.end:.0f} days before the first day it is judged on", height=2.4
-    )
+    gap = judged.begin - learned.end
+    figure, axes = blank(f"The last day that is learned from is {gap:.0f} days before the test period", height=2.4)
     for place, part in enumerate(found.parts.values()):
         axes.barh(place, part.end - part.begin, 0.6, left=part.begin, color=COLOURS[place])
     axes.set_yticks(range(len(found.parts)), list(found.parts))

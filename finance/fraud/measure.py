@@ -62,6 +62,7 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     columns = columns_of(definition, prepared.transactions.columns)
     rows = {part: sample.rows for part, sample in samples.items()}
     explainer = Explainer(definition, columns, _usual(prepared, samples[TRAIN]))
+    recall = ground.interval_of(lambda times: replay(days[OURS], budget, times, known=ground.known).recall)
     found: dict[str, Any] = {
         "unit": next(iter(ground.rows.entities), "transaction"),
         "budget": budget,
@@ -76,9 +77,7 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
         "test": test,
         "better_than_baseline": _differences(ground, decisions, chance, days, baseline, budget),
         "precision_recall": {name: precision_recall(ground.rows.label, p) for name, p in chance.items()},
-        "recall": ground.interval_of(
-            lambda times: replay(days[OURS], budget, times, known=ground.known).recall
-        ).to_json(),
+        "recall": None if np.isnan(recall.value) else recall.to_json(),
         "days": by_day(settings.decision, prepared, ground, days[OURS]),
         "scenarios": by_scenario(ground, days[OURS], alerts),
         "line": line_by_week(prepared, ground, days[OURS], decisions[OURS].threshold, budget),

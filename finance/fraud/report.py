@@ -26,6 +26,7 @@ from finance.fraud.prepare import Card
 from finance.fraud.verdict import (
     LIMITS,
     RULES,
+    SCENARIOS,
     amount,
     decision_text,
     line_text,
@@ -199,7 +200,8 @@ def _scenarios(found: Evaluation, figures: Mapping[str, Figure]) -> Section:
     if not found.scenarios:
         return Section("Kinds of fraud", [])
     rows: list[tuple[Cell, ...]] = [
-        (f"Scenario {one.scenario}", f"{one.cards:,}", estimate(one.found, 0, percent=True)) for one in found.scenarios
+        (f"{one.scenario}, {SCENARIOS[one.scenario]}", f"{one.cards:,}", estimate(one.found, 0, percent=True))
+        for one in found.scenarios
     ]
     table = Table(("Kind", f"{found.unit.capitalize()}s hit", "Found"), rows, "By kind of fraud")
     return Section("Kinds of fraud", [*pictures(figures, "scenarios"), table])

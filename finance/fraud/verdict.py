@@ -14,6 +14,8 @@ RULES = {
     HINDSIGHT: "Hindsight, which knows the frauds",
 }
 DOING = {AMOUNT: "looking at the highest amounts", NOBODY: "looking at nobody"}
+# As the simulator and the Fraud Detection Handbook number them.
+SCENARIOS = {1: "large amounts", 2: "compromised terminals", 3: "compromised cards"}
 LIMITS = (
     "What a fraud costs is taken as its amount; that a closed card is spared later frauds is not counted, nor what a "
     "wrongly closed card costs beside the work of looking.",

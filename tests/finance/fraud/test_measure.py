@@ -172,6 +172,24 @@ def test_a_weeks_own_line_meets_the_budget_on_its_median_day(run, ground):
     assert [week["line"] for week in told["weeks"]] == [pytest.approx((0.8 + 0.6) / 2)]
 
 
+def test_a_week_without_payments_has_no_line(run, ground):
+    later = replace(ground, end=15 * DAY, known=[frozenset()] * 15)
+    told = line_by_week(run.prepared, later, later.days(SCORE), 0.55, 2)
+    assert [week["days"] for week in told["weeks"]] == [7] and told["alerts"] == pytest.approx(4 / 15)
+
+
+def test_without_cards_each_payment_is_a_case():
+    rows = payments([HOUR, 2 * HOUR, DAY + HOUR], [UNIT, UNIT, 5 * UNIT], {}, label=[1, 0, 1])
+    ground = Ground(rows, 0, 2 * DAY, [frozenset()] * 2, seed=0)
+    found = ground.played(ground.days(np.array([0.2, 0.9, 0.5])), 1)
+    assert found.hits.tolist() == [[0, 1]] and found.stopped.tolist() == [[0, 5]] and found.recall.tolist() == [0.5]
+
+
+def test_frauds_of_closed_cards_alone_leave_nothing_to_find(ground):
+    closed = replace(ground, known=[frozenset({0, 2})] * 2)
+    assert np.isnan(closed.played(closed.days(SCORE), 2).recall).all()
+
+
 def test_declined_payments_are_scored_beside_those_with_an_outcome(run, found):
     rows = run.prepared.transactions
     late = rows.declined & (rows.time >= run.prepared.card.parts["calibration"].begin)

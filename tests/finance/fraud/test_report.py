@@ -128,7 +128,7 @@ def test_kinds_of_fraud_are_shown_where_they_are_known(run, found, tmp_path):
     kinds += (Scenario(scenario=2, cards=20, found=Interval(0.4, 0.2, 0.6)),)
     metrics = read_record(run.folder / "metrics.json", RunMetrics)
     figures = fraud_figures(metrics, found.model_copy(update={"scenarios": kinds}))
-    assert "scenario 2: 40 %" in figures["scenarios"].get_suptitle()
+    assert "compromised terminals, 40 %" in figures["scenarios"].get_suptitle()
     assert "scenarios" not in fraud_figures(metrics, found)
 
 
