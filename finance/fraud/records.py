@@ -35,8 +35,7 @@ def read_raw(given: Raw, layout: Layout, *, where: str = "the transactions") -> 
     read of a row but its outcome: equal rows then have the same one. Raises UserError with row and column as
     `transactions_of` does.
     """
-    table = given if isinstance(given, pa.Table | pa.RecordBatch) else table_of(given, layout.missing)
-    table = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+    table = _table(given, layout)
 
     def present(name: str | None) -> str | None:
         return name if name in table.column_names else None
@@ -129,6 +128,15 @@ def joined(before: Transactions, after: Transactions) -> Transactions:
     return both.take(np.argsort(time, kind="stable"))
 
 
+def _table(given: Raw, layout: Layout) -> pa.Table:
+    if isinstance(given, pa.Table | pa.RecordBatch):
+        return given if isinstance(given, pa.Table) else pa.Table.from_batches([given])
+    if not given:
+        named = [*(name for _, name in layout.roles()), *layout.columns.names]
+        return pa.table({name: pa.array([], pa.string()) for name in named})
+    return table_of(given, layout.missing)
+
+
 def _names(column: pa.ChunkedArray, *, name: str, where: str) -> NDArray[np.str_]:
     plain = plain_values(column)
     text = plain.cast(pa.string()) if pa.types.is_integer(plain.type) else as_text(plain)
@@ -136,7 +144,7 @@ def _names(column: pa.ChunkedArray, *, name: str, where: str) -> NDArray[np.str_
         row = text.is_null().index(True).as_py() + 1
         raise UserError(f"{where}, row {row}, column `{name}`: found nothing, expected an id")
     longest = pc.max(pc.utf8_length(text)).as_py()
-    if longest > LONGEST_ID:
+    if longest is not None and longest > LONGEST_ID:
         row = pc.utf8_length(text).index(longest).as_py() + 1
         told = f"found {longest:,} letters, expected at most {LONGEST_ID}"
         raise UserError(f"{where}, row {row}, column `{name}`: {told}")

@@ -215,6 +215,12 @@ def test_a_row_that_cannot_be_read_is_refused_and_nothing_is_kept(predictor, las
         assert stream.state.newest is None
 
 
+def test_no_transactions_have_no_answers(predictor):
+    with predictor.stream() as stream:
+        stream.history([])
+        assert stream.score_many([]) == stream.explain([]) == []
+
+
 def test_a_column_that_is_absent_is_named(predictor, last):
     with predictor.stream() as stream, pytest.raises(UserError, match="found no column `terminal`"):
         stream.score({key: value for key, value in last[0].items() if key != "terminal"})
