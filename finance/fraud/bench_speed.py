@@ -146,8 +146,8 @@ def conclusions(records: Mapping[Cell, dict]) -> str:
         f"hundreds; from a dict to words and reasons {online['raw_p50_ms']:.2f} ms (p99 {online['raw_p99_ms']:.2f}). "
         f"The first answer after a restart comes after {online['restart_ms']:.0f} ms.",
         redis_told(redis),
-        f"A card among a million takes {memory['bytes_per_card_1']:.0f} bytes of memory after its first payment and "
-        f"{memory['bytes_per_card_2']:.0f} after its second.",
+        f"A card with two payments, among a million, takes {memory['bytes_per_card']:,.0f} bytes of memory, one with "
+        f"{online['payments_of_a_card']:.0f} payments {online['bytes_per_card']:,.0f}.",
         f"Of {equal['features_compared']:,} features {equal['features_that_differ']:,} are counted otherwise online "
         "than at once.",
     ]
