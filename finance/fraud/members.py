@@ -40,7 +40,7 @@ LABELS = {
     "one_class": "One-class network",
     "isolation_forest": "Isolation forest",
 }
-GOOD_ROWS = 150_000  # that the network and the logistic regression learn from; all frauds beside them
+GOOD_ROWS = 100_000  # that the network and the logistic regression learn from; all frauds beside them
 # Settled on the Handbook's payments of weeks before those reported: 2,000 bins find the edges of sharp rules, which 255
 # miss (.69 against .67 average precision on the book's features).
 TREES = Trees(rounds=300, learning_rate=0.03, leaves=31, leaf_rows=20, feature_share=0.5, l2=5.0, bins=2000)
@@ -158,7 +158,7 @@ def fit_members(
 
 
 def thinned(fitted: Sample, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Positions of all frauds and of up to 150,000 good rows, in order, and the weight of each."""
+    """Positions of all frauds and of up to 100,000 good rows, in order, and the weight of each."""
     fraud = np.flatnonzero(fitted.target == 1)
     good = np.flatnonzero(fitted.target == 0)
     some = good
@@ -192,7 +192,8 @@ def _network(
 
     def judge(model: TabularMLP) -> dict[str, float]:
         assert validation is not None and seen is not None
-        return metrics.metric_values(validation.target, sigmoid(model.logit(seen)), validation.weight)
+        found = metrics.metric_values(validation.target, sigmoid(model.logit(seen)), validation.weight)
+        return {"average_precision": found["average_precision"], **found}  # the first decides
 
     mlp = fit_mlp(
         with_scores(detectors, fitted.rows.take(rows)),
