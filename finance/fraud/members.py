@@ -201,7 +201,7 @@ def _network(
         weight,
         columns=wide,
         shape=settings.model,
-        settings=settings.fit,
+        settings=settings.fit if validation else settings.fit.model_copy(update={"patience": None}),
         seed=settings.seed,
         task=tasks.binary("focal" if settings.model.loss == "focal" else "bce"),
         judge=None if validation is None else judge,
