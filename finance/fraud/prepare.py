@@ -23,7 +23,7 @@ from finance.fraud.layout import Layout
 from finance.fraud.parts import Period, split_in_time
 from finance.fraud.settings import Fraud
 from finance.fraud.sources import Collected, collect
-from finance.fraud.transactions import FRAUD, NO_OUTCOME, UNIT, Transactions, Whole
+from finance.fraud.transactions import DAY, FRAUD, NO_OUTCOME, UNIT, Transactions, Whole
 from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, Columns, Rows
 from lepton_solutions.data.findings import failures
 from lepton_solutions.data.kinds import MAX_LEVELS
@@ -111,6 +111,7 @@ def prepare(
     if features is not None:
         findings = audit_truncation(rows, features, delay=settings.features.delay, names=told) + findings
     rows, notes = with_levels_of(rows, part == TRAIN)
+    notes += _filling(settings, rows, periods)
     layout = replace(found.layout, columns=rows.columns)
     write(replace(found, transactions=rows, layout=layout, notes=(*found.notes, *notes)), part, periods, out)
     write_json(out / AUDIT, [finding.to_json() for finding in findings])
@@ -118,6 +119,19 @@ def prepare(
     if error is not None:
         (out / AUDIT).replace(run / AUDIT)
         raise UserError(f"{found.name}: {error.message}", hint=error.hint)
+
+
+def _filling(settings: Fraud, rows: Transactions, periods: dict[str, Period]) -> list[str]:
+    """What to know of histories that are shorter in training than they will be in use."""
+    before = (periods["train"].begin - int(rows.time[0])) / DAY
+    longest = settings.features.windows[-1]
+    if not rows.entities or before >= longest:
+        return []
+    return [
+        f"the train period begins {max(before, 0):.0f} days after the first transaction, histories reach back "
+        f"{longest:g}: the long ones are shorter there than they will be in use; earlier data, a shorter split.train or "
+        "shorter features.windows mend it"
+    ]
 
 
 def prepare_rows(settings: Fraud, run: Path, out: Path, *, collected: Collected | None = None) -> None:
