@@ -83,11 +83,9 @@ def histories(transactions: Transactions, definition: Definition) -> Floats:
 
 def _order(transactions: Transactions, codes: Whole) -> Order:
     time, seen = transactions.time, transactions.seen
-    # Small codes are sorted by radix, ten times faster than by comparison.
-    small = codes.astype(np.min_scalar_type(int(codes.max())))
-    rows = np.argsort(small, kind="stable")  # rows came in the order of time
+    rows = _ascending(codes)  # rows came in the order of time
     by_seen = None if (np.diff(seen) >= 0).all() else np.argsort(seen, kind="stable")
-    events = rows if by_seen is None else by_seen[np.argsort(small[by_seen], kind="stable")]
+    events = rows if by_seen is None else by_seen[_ascending(codes[by_seen])]
     opens = np.diff(codes[rows], prepend=-1) != 0
     first = np.append(np.flatnonzero(opens), len(codes))
     base = int(time[0])  # nothing is seen before its own time
@@ -102,9 +100,21 @@ def _order(transactions: Transactions, codes: Whole) -> Order:
     )
 
 
+def _ascending(codes: Whole) -> Whole:
+    """The stable order of whole numbers from 0, [n], in linear time: numpy sorts 16 bits by radix, more are passes."""
+    order: Whole = np.argsort(codes.astype(np.uint16), kind="stable")
+    shift, most = 16, int(codes.max())
+    while most >> shift:
+        order = order[np.argsort((codes[order] >> shift).astype(np.uint16), kind="stable")]
+        shift += 16
+    return order
+
+
 def _joint(a: Whole, b: Whole) -> Whole:
     """One code for each pair that occurs, [n], small."""
-    codes: Whole = np.unique(a * (int(b.max()) + 1) + b, return_inverse=True)[1]
+    both = a * (int(b.max()) + 1) + b
+    order, codes = _ascending(both), np.empty_like(both)
+    codes[order] = np.cumsum(np.diff(both[order], prepend=both[order[0]]) != 0)
     return codes
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finance.fraud.audit import Features, audit, audit_truncation
-from finance.fraud.features import Definition, names
+from finance.fraud.features import Definition
+from finance.fraud.features import names as names_of
 from finance.fraud.history import histories
 from finance.fraud.inputs import definition_of
 from finance.fraud.layout import Layout
@@ -97,11 +98,11 @@ def prepare(
     *,
     collected: Collected | None = None,
     features: Features | None = None,
-    told: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> None:
     """Transactions, parts and audit; a failing audit ends the run, and `audit.json` stays to say why.
 
-    collected: the transactions themselves, instead of those that `data` names. features, told: what the models will
+    collected: the transactions themselves, instead of those that `data` names. features, names: what the models will
     read of a history, and the names of that, to be tested for knowledge of the future.
     """
     found = collect(settings.data) if collected is None else collected
@@ -109,7 +110,7 @@ def prepare(
     part, periods = split_in_time(rows, settings.split, delay=settings.features.delay, clock=found.layout.clock)
     findings = audit(rows, part, target=found.layout.target or "fraud")
     if features is not None:
-        findings = audit_truncation(rows, features, delay=settings.features.delay, names=told) + findings
+        findings = audit_truncation(rows, features, delay=settings.features.delay, names=names) + findings
     rows, notes = with_levels_of(rows, part == TRAIN)
     notes += _filling(settings, rows, periods)
     layout = replace(found.layout, columns=rows.columns)
@@ -129,8 +130,8 @@ def _filling(settings: Fraud, rows: Transactions, periods: dict[str, Period]) ->
         return []
     return [
         f"the train period begins {max(before, 0):.0f} days after the first transaction, histories reach back "
-        f"{longest:g}: the long ones are shorter there than they will be in use; earlier data, a shorter split.train or "
-        "shorter features.windows mend it"
+        f"{longest:g}: the long ones are shorter there than they will be in use; earlier data, shorter "
+        "split.train or features.windows mend it"
     ]
 
 
@@ -139,7 +140,7 @@ def prepare_rows(settings: Fraud, run: Path, out: Path, *, collected: Collected 
     found = collect(settings.data) if collected is None else collected
     definition = definition_of(settings, tuple(found.transactions.entities))
     features = partial(histories, definition=definition)
-    prepare(settings, run, out, collected=found, features=features, told=names(definition))
+    prepare(settings, run, out, collected=found, features=features, names=names_of(definition))
     write_json(out / DEFINITION, definition.to_json())
     inside = read(out).part >= 0
     np.save(out / FEATURES, features(found.transactions)[inside].astype(np.float32))

@@ -1,0 +1,92 @@
+"""Detectors and models: what is unlike the rest stands out, and every graph answers as what was trained."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from fraud_settings import fraud
+from sklearn.metrics import roc_auc_score
+
+from finance.fraud.detectors import Detector, fit_detector, telling
+from finance.fraud.forest import fit_forest
+from finance.fraud.members import FraudNet, at_stake, combine, fit_members, thinned
+from lepton_solutions.data.columns import Column, Columns, Rows
+from lepton_solutions.data.prepare import Sample
+
+NAMES = ("amount", "hour of day", "card: amount over mean, 90 d", "card: known fraud rate, 7 d", "risk")
+COLUMNS = Columns((*(Column(name, "numeric") for name in NAMES), Column("channel", "category", ("web", "shop"))))
+QUICK = ("fit.epochs=3", "model.members=2", "model.width=8")
+
+
+def sample(n: int, seed: int) -> Sample:
+    """A fraud is large against the mean, or where frauds were known; one value in ten is missing."""
+    draw = np.random.default_rng(seed)
+    numeric = draw.lognormal(0, 0.5, (n, len(NAMES))).astype(np.float32)
+    target = (draw.random(n) < 0.05).astype(np.int8)
+    numeric[target == 1, 2:4] *= 4
+    numeric[draw.random(numeric.shape) < 0.1] = np.nan
+    return Sample(Rows(numeric, draw.integers(0, 4, (n, 1))), target, np.ones(n))
+
+
+def test_detectors_read_the_payment_itself_and_columns_of_the_data():
+    assert telling(NAMES, ("risk",)) == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "variational", "one_class"])
+def test_what_is_unlike_the_good_rows_scores_higher_and_a_saved_detector_says_the_same(kind, tmp_path):
+    fitted, asked = sample(3000, 0), sample(2000, 1)
+    good = fitted.rows.numeric[fitted.target == 0]
+    detector = fit_detector(kind, good, [0, 2, 3], fraud(*QUICK).fit, seed=0)
+    score = detector.logit(asked.rows)
+    assert roc_auc_score(asked.target, score) > 0.85
+    detector.save(tmp_path)
+    np.testing.assert_array_equal(Detector.load(tmp_path, kind).logit(asked.rows), score)
+    again = fit_detector(kind, good, [0, 2, 3], fraud(*QUICK).fit, seed=0)
+    np.testing.assert_array_equal(again.logit(asked.rows), score)
+
+
+def test_the_forest_beside_them_is_pyods():
+    fitted, asked = sample(3000, 0), sample(2000, 1)
+    forest = fit_forest(fitted.rows.numeric[fitted.target == 0], [0, 2, 3], seed=0)
+    assert roc_auc_score(asked.target, forest.logit(asked.rows)) > 0.85
+
+
+@pytest.mark.parametrize("loss", ["plain", "focal", "cost"])
+def test_network_and_detectors_are_one_graph(loss, tmp_path):
+    fitted, asked = sample(2000, 0), sample(500, 1)
+    extras = Columns((Column("risk", "numeric"), COLUMNS.columns[-1]))
+    settings = fraud(*QUICK, f"model.loss={loss}", "model.anomaly=[autoencoder,one_class]")
+    models, detectors = fit_members(settings, COLUMNS, extras, fitted, None, stake=np.ones(2000), names=("mlp",))
+    assert set(detectors) == {"autoencoder", "one_class"}
+    network = models["mlp"]
+    session = onnxruntime.InferenceSession(network.graph().SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = {"numeric": asked.rows.numeric, "codes": asked.rows.codes}
+    said = network.logit(asked.rows)
+    np.testing.assert_allclose(session.run(["logit"], inputs)[0], said, atol=1e-3)
+    assert roc_auc_score(asked.target, said) > 0.8
+    network.save(tmp_path)
+    np.testing.assert_array_equal(FraudNet.load(tmp_path).logit(asked.rows), said)
+
+
+def test_the_combination_is_the_mean_log_odds_of_its_members():
+    fitted, asked = sample(2000, 0), sample(500, 1)
+    settings = fraud(*QUICK, "model.anomaly=[]")
+    models, _ = fit_members(settings, COLUMNS, Columns(()), fitted, None, stake=np.ones(2000))
+    both = combine(models, None)
+    expected = (models["mlp"].logit(asked.rows) + models["lightgbm"].logit(asked.rows)) / 2
+    np.testing.assert_allclose(both.logit(asked.rows), expected)
+
+
+def test_good_rows_are_thinned_and_weigh_what_they_stand_for(monkeypatch):
+    monkeypatch.setattr("finance.fraud.members.GOOD_ROWS", 300)
+    fitted = sample(2000, 0)
+    rows, weight = thinned(fitted, 0)
+    assert (np.diff(rows) > 0).all()
+    assert (fitted.target[rows] == 1).sum() == fitted.target.sum()
+    assert weight[fitted.target[rows] == 0].sum() == pytest.approx((fitted.target == 0).sum())
+    assert (weight[fitted.target[rows] == 1] == 1).all()
+
+
+def test_a_fraud_counts_by_its_amount():
+    weight = at_stake(np.array([1, 1, 0, 1]), np.array([10.0, 20.0, 500.0, 30.0]))
+    assert weight.tolist() == [0.5, 1.0, 1.0, 1.5]
+    assert at_stake(np.array([1, 1]), np.array([0.0, 2.0])).tolist() == [0.1, 2.0]
