@@ -1,11 +1,13 @@
 """The bench of fraud: its protocol on payments that can be counted by hand, and what its rows hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_payments import payments
 
 from finance.fraud.bench import fraud
-from finance.fraud.bench_models import FIRST, METRICS, NETWORKS, OWN, PUBLISHED, asked, figures
+from finance.fraud.bench_models import FIRST, METRICS, NETWORKS, OWN, PUBLISHED, asked, figures, knowable
 from finance.fraud.parts import periods
 from finance.fraud.transactions import DAY, HOUR
 from lepton_solutions.bench import Cell
@@ -50,3 +52,11 @@ def test_cards_that_were_known_are_left_out_and_found_ones_leave():
     assert (auc, precision) == (1.0, 1.0)
     assert found == pytest.approx(1 / 7 / 100)  # on the first day, and never again
     assert len(METRICS) == 3
+
+
+def test_frauds_at_a_terminal_are_known_from_the_first_that_was_reported():
+    """Terminal 0 is compromised from day 1 on; a large amount on terminal 1 is a fraud of its own kind."""
+    days, kinds = [1, 3, 9, 20, 20], [2, 2, 2, 2, 1]
+    rows = payments([day * DAY for day in days], [1] * 5, {"terminal": [0, 0, 0, 0, 1]}, label=[1] * 5)
+    found = knowable(replace(rows, scenario=np.array(kinds, np.int8)))
+    assert found.tolist() == [False, False, True, True, True]
