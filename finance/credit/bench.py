@@ -259,8 +259,8 @@ def table(records: dict[Cell, dict]) -> list[Row]:
             for at, name, value, source in PUBLISHED
             if at == task
         ]
-    for cell, record in records.items():
-        rows += speed_rows(cell.model, record) if cell.task == "speed" else []
+    for measured, record in records.items():
+        rows += speed_rows(measured.model, record) if measured.task == "speed" else []
     return rows
 
 

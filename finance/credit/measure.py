@@ -39,7 +39,7 @@ def evaluate(settings: Credit, run: Path, out: Path, progress: Progress) -> None
         for name, p in probabilities.items()
     }
     progress.update(0.7, f"test auc {tested[OURS]['auc']['value']:.3f}")
-    costs = {
+    costs: dict[str, Any] = {
         "cost_of_missed_positive": settings.decision.cost_of_default,
         "cost_of_false_alarm": settings.decision.cost_of_refusal,
     }
@@ -101,7 +101,7 @@ def evaluate(settings: Credit, run: Path, out: Path, progress: Progress) -> None
 
 
 def _policy(
-    label: str, y: np.ndarray, refused: np.ndarray, w: np.ndarray, *, generator: np.random.Generator, **costs: float
+    label: str, y: np.ndarray, refused: np.ndarray, w: np.ndarray, *, generator: np.random.Generator, **costs: Any
 ) -> dict[str, Any]:
     """What a way of deciding costs per applicant, how many it approves, and how many of those default."""
     approval, bad = metrics.share(~refused, w), metrics.share(y, w, among=~refused)

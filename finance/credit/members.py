@@ -19,7 +19,12 @@ from lepton_solutions.training.select import contenders
 from lepton_solutions.training.tabular import fit_mlp
 
 Model = TabularMLP | Boosting | Additive | Scorecard | Combination
-MEMBERS: dict[Member, type] = {"mlp": TabularMLP, "lightgbm": Boosting, "logistic": Additive, "scorecard": Scorecard}
+MEMBERS: dict[Member, type[TabularMLP] | type[Boosting] | type[Additive] | type[Scorecard]] = {
+    "mlp": TabularMLP,
+    "lightgbm": Boosting,
+    "logistic": Additive,
+    "scorecard": Scorecard,
+}
 LABELS = {"mlp": "MLP ensemble", "lightgbm": "LightGBM", "logistic": "Logistic regression", "scorecard": "Scorecard"}
 SIMPLE: tuple[Member, ...] = ("logistic", "scorecard", "lightgbm")  # the baselines, one of which is `baseline`
 OURS = "trained"  # the combination, which ships
@@ -81,5 +86,5 @@ def combine(models: Mapping[str, Model], validation: Sample | None) -> Combinati
 def load_models(run: Path) -> dict[str, Model]:
     """What `train` saved."""
     combined = json.loads((run / "learned.json").read_text(encoding="utf-8"))["combine"]
-    models = {name: kind.load(run / "models" / name) for name, kind in MEMBERS.items()}
+    models: dict[str, Model] = {name: kind.load(run / "models" / name) for name, kind in MEMBERS.items()}
     return {**models, OURS: Combination({name: models[name] for name in combined})}

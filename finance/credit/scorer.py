@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ from lepton_solutions.data.kinds import fit_levels, infer_kinds
 from lepton_solutions.data.prepare import Sample
 from lepton_solutions.data.tables import table_from_frame
 from lepton_solutions.deploy.predictor import Predictor
+from lepton_solutions.engines import Engine
 from lepton_solutions.errors import UserError
 from lepton_solutions.models.combination import Combination
 from lepton_solutions.training.calibrate import platt
@@ -99,7 +101,7 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
         held = {part: everything.take(parts == part) for part in ("train", "validation", "calibration")}
         validation = held["validation"] if len(held["validation"]) else None
         models = fit_members(settings, self.columns_, held["train"], validation, names=settings.combine)
-        self.model_ = combine(models, validation)
+        self.model_: Combination | Engine = combine(models, validation)
         slope, intercept = 1.0, 0.0
         if len(held["calibration"]):
             sample = held["calibration"]
@@ -134,7 +136,7 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
         if place.exists() and any(place.iterdir()):
             raise UserError(f"{place}: exists and is not empty")
         graph = self.model_.graph().SerializeToString()
-        inputs = {"columns": self.columns_.to_json(), "id": None, "missing": []}
+        inputs: dict[str, Any] = {"columns": self.columns_.to_json(), "id": None, "missing": []}
         labels = self.classes_.tolist()
         write_model(place, self.model_, graph, inputs=inputs, decision=self.decision_, labels=labels)
         bundle.seal(place, pipeline=PIPELINE)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from finance.credit.members import OURS, SIMPLE, Model, combine, fit_members
+from finance.credit.scorecard import Scorecard
 from finance.credit.settings import Credit, DecisionSettings
 from lepton_solutions import metrics
 from lepton_solutions.data.decision import Decision, sigmoid
@@ -47,13 +48,15 @@ def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
         name: decide(settings.decision, slopes[name], model.logit(held.rows), held.weight)
         for name, model in models.items()
     }
+    scorecard = models["scorecard"]
+    assert isinstance(scorecard, Scorecard)
     learned = {
         "baseline": baseline,
         "combine": list(combination.models),
         "validation": on_validation,
         "decisions": {name: decision.to_json() for name, decision in cutoffs.items()},
         "plan": json.loads((run / "training" / "mlp" / PLAN).read_text(encoding="utf-8")),
-        "scorecard": models["scorecard"].points_table(),
+        "scorecard": scorecard.points_table(),
     }
     write_json(out / "learned.json", learned)
     progress.update(1.0, f"validation auc {on_validation[OURS]['auc']:.3f}, best baseline {baseline} "

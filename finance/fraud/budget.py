@@ -41,7 +41,8 @@ def days_of(transactions: Transactions, score: Floats, *, begin: int, end: int) 
         fraud = transactions.label[low:high] == FRAUD
         order = np.argsort(-score[low:high], kind="stable")
         codes, first, place = np.unique(card[low:high][order], return_index=True, return_inverse=True)
-        lost = np.bincount(place, fraud[order] * transactions.amount[low:high][order] / UNIT, minlength=len(codes))
+        amount = np.where(fraud, transactions.amount[low:high] / UNIT, 0.0)
+        lost = np.bincount(place, amount[order], minlength=len(codes)).astype(np.float64)
         any_fraud = np.bincount(place, fraud[order], minlength=len(codes)) > 0
         best = np.argsort(first, kind="stable")
         rows = low + order[first[best]]

@@ -147,8 +147,8 @@ def transactions_of(
         (early, f"{early:,} rows are known before they happen, says `{layout.known_at}`: taken as known when they do"),
         (unknown, f"{unknown:,} rows without a `{layout.target}`: part of the history, nothing is learned from them"),
         (int(declined.sum()), f"{declined.sum():,} rows were declined: part of the history, without an outcome"),
-        ((amount < 0).sum(), f"{(amount < 0).sum():,} amounts are negative: kept, as money that went back"),
-        ((amount == 0).sum(), f"{(amount == 0).sum():,} amounts are zero: kept"),
+        ((amount < 0).sum(), f"amounts below zero: {(amount < 0).sum():,} rows, kept as money that went back"),
+        ((amount == 0).sum(), f"amounts of zero: {(amount == 0).sum():,} rows, kept"),
     ]
     told = [note for count, note in notes if count]
     if now is not None:

@@ -6,6 +6,7 @@ What is learned about the columns here (levels of a category) comes from the tra
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,7 @@ class Prepared:
     target: np.ndarray
     weight: np.ndarray
     part: np.ndarray
-    facts: dict[str, object]
+    facts: dict[str, Any]
     findings: list[Finding]
 
     @property

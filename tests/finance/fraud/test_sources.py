@@ -137,7 +137,7 @@ def test_what_has_to_be_named_is_asked_for(key):
 def test_negative_and_zero_amounts_are_kept_and_counted():
     found = read(rows(amount=["-5", "0", "0.00", "1", "2", "3"]))
     assert found.transactions.amount.tolist() == [-5_000_000, 0, 0, 1_000_000, 2_000_000, 3_000_000]
-    assert found.notes == ("1 amounts are negative: kept, as money that went back", "2 amounts are zero: kept")
+    assert found.notes == ("amounts below zero: 1 rows, kept as money that went back", "amounts of zero: 2 rows, kept")
 
 
 def test_outcomes_that_nobody_knows_are_history():
@@ -250,4 +250,4 @@ def test_the_handbook_is_as_published():
     assert transactions.time[0] == first
     names = [transactions.levels[kind][transactions.entities[kind][0]] for kind in ("card", "terminal")]
     assert names == ["596", "3156"]
-    assert found.notes == ("42 amounts are zero: kept",)
+    assert found.notes == ("amounts of zero: 42 rows, kept",)
