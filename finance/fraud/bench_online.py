@@ -19,21 +19,18 @@ from typing import TypeVar
 import numpy as np
 
 from finance.fraud.inputs import definition_of
-from finance.fraud.members import OURS
 from finance.fraud.predictor import PIPELINE, FraudPredictor
-from finance.fraud.prepare import prepare_rows, read, read_definition
+from finance.fraud.prepare import prepare_rows
 from finance.fraud.records import raw_rows
-from finance.fraud.release import usual_in, write_model
+from finance.fraud.release import bundle_of
 from finance.fraud.settings import Fraud, Simulator
 from finance.fraud.simulator import simulate
 from finance.fraud.state import State
 from finance.fraud.stores import Counters, Event
-from finance.fraud.train import load_models, read_learned, train
+from finance.fraud.train import train
 from finance.fraud.transactions import DAY, NO_OUTCOME, UNIT, Transactions, Whole
-from lepton_solutions import bundle
 from lepton_solutions.config import read_jobs
 from lepton_solutions.data.columns import Columns, Rows
-from lepton_solutions.data.decision import Decision
 from lepton_solutions.progress import Progress
 
 Given = TypeVar("Given")
@@ -102,17 +99,7 @@ def _predictor(run: Path) -> FraudPredictor:
     run.mkdir()
     prepare_rows(settings, run, run)
     train(settings, run, run, Progress(quiet=True))
-    prepared, model = read(run), load_models(run)[OURS]
-    write_model(
-        folder,
-        model,
-        model.graph().SerializeToString(),
-        layout=prepared.card.read_layout(),
-        definition=read_definition(run),
-        decision=Decision.from_json(read_learned(run)["decisions"][OURS]),
-        usual=usual_in(run, prepared),
-    )
-    bundle.seal(folder, pipeline=PIPELINE)
+    bundle_of(run, folder)
     return FraudPredictor.open(folder)
 
 

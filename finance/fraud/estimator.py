@@ -83,11 +83,10 @@ class FraudDetector:
         Raises UserError for what the pipeline refuses, such as a missing time, a period without a fraud, or a column
         that gives the outcome away.
         """
-        from finance.fraud.prepare import prepare_rows, read, read_definition
-        from finance.fraud.release import usual_in, write_model
+        from finance.fraud.prepare import prepare_rows
+        from finance.fraud.release import bundle_of
         from finance.fraud.sources import collected_from
-        from finance.fraud.train import OURS, load_models, read_learned, train
-        from lepton_solutions.data.decision import Decision
+        from finance.fraud.train import train
 
         asked = self._settings(
             {
@@ -107,17 +106,7 @@ class FraudDetector:
         run.mkdir()
         prepare_rows(asked, run, run, collected=collected_from(table, asked.data, where=where))
         train(asked, run, run, Progress(quiet=True))
-        prepared, model = read(run), load_models(run)[OURS]
-        write_model(
-            folder,
-            model,
-            model.graph().SerializeToString(),
-            layout=prepared.card.read_layout(),
-            definition=read_definition(run),
-            decision=Decision.from_json(read_learned(run)["decisions"][OURS]),
-            usual=usual_in(run, prepared),
-        )
-        bundle.seal(folder, pipeline=PIPELINE)
+        prepared = bundle_of(run, folder)
         self._open(folder)
         self._kept, self._past = kept, self._reachable(prepared.transactions)
         return self

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from finance.fraud.explain import Usual, usual_of
-from finance.fraud.features import Definition
-from finance.fraud.layout import Layout
 from finance.fraud.members import LABELS, OURS, Model
 from finance.fraud.predictor import PIPELINE, USUAL, FraudPredictor
 from finance.fraud.prepare import AUDIT, Prepared, read, read_definition
@@ -20,7 +18,6 @@ from finance.fraud.settings import Fraud
 from finance.fraud.train import MODELS, load_models, read_learned, sample_of
 from finance.fraud.transactions import FRAUD
 from lepton_solutions import bundle
-from lepton_solutions.data.decision import Decision
 from lepton_solutions.data.splits import TEST, TRAIN
 from lepton_solutions.engines import ENGINE, Engine, latency_ms
 from lepton_solutions.files import write_json, write_text
@@ -44,15 +41,7 @@ def export(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     together = average([single[name] for name in learned["combine"]])
     graphs = {name: graph.SerializeToString() for name, graph in {**single, OURS: together}.items()}
     folder = out / "bundle"
-    write_model(
-        folder,
-        models[OURS],
-        graphs[OURS],
-        layout=prepared.card.read_layout(),
-        definition=read_definition(run),
-        decision=Decision.from_json(learned["decisions"][OURS]),
-        usual=usual_in(run, prepared),
-    )
+    write_model(folder, run, prepared, models[OURS], graphs[OURS])
     write_json(folder / "metrics.json", evaluation["test"][OURS])
     write_text(folder / "card.md", fraud_card(prepared.card.model_dump(mode="json"), evaluation))
     bundle.seal(folder, pipeline=PIPELINE)
@@ -72,22 +61,22 @@ def export(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     write_json(out / "metrics.json", _summary(settings, run, learned, evaluation, figures) | {"parity": proof})
 
 
-def write_model(
-    folder: Path,
-    model: Model,
-    graph: bytes,
-    *,
-    layout: Layout,
-    definition: Definition,
-    decision: Decision,
-    usual: Usual,
-) -> None:
+def bundle_of(run: Path, folder: Path) -> Prepared:
+    """What a run has learned as a sealed bundle, without figures; what it was learned from comes back."""
+    prepared, model = read(run), load_models(run)[OURS]
+    write_model(folder, run, prepared, model, model.graph().SerializeToString())
+    bundle.seal(folder, pipeline=PIPELINE)
+    return prepared
+
+
+def write_model(folder: Path, run: Path, prepared: Prepared, model: Model, graph: bytes) -> None:
     """What every fraud bundle holds, unsealed. graph: the model as ONNX."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(graph)
-    write_json(folder / "inputs.json", {"layout": layout.to_json(), "definition": definition.to_json()})
-    write_json(folder / "decision.json", decision.to_json())
-    usual.save(folder / USUAL)
+    reads = {"layout": prepared.card.read_layout().to_json(), "definition": read_definition(run).to_json()}
+    write_json(folder / "inputs.json", reads)
+    write_json(folder / "decision.json", read_learned(run)["decisions"][OURS])
+    usual_in(run, prepared).save(folder / USUAL)
     model.save(folder / "weights")
 
 
