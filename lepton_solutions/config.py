@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_origin, get_type_hints
+from typing import TypeVar, get_origin, get_type_hints
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -24,6 +24,8 @@ from pydantic import BaseModel, ValidationError
 from lepton_solutions.errors import UserError, did_you_mean
 from lepton_solutions.places import conf_folder, data_choices, own_choice, pipelines
 from lepton_solutions.settings import Call, Fit, Settings
+
+Kind = TypeVar("Kind", bound=Settings)
 
 LONGEST_NAME = 100  # letters of a folder name; file systems take 255 bytes
 _EXPECTED = {"tuple_type": "a list such as [a, b]", "too_short": "at least one entry"}
@@ -64,6 +66,21 @@ def read_jobs(pipeline: str, overrides: Sequence[str], *, multirun: bool) -> lis
     batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     spread = {override.get_key_element() for override in swept}
     return [replace(_read_job(pipeline, _in_own_folder(batch, spread)), reuse=True) for batch in batches]
+
+
+def read_settings(
+    pipeline: str, overrides: Sequence[str], kind: type[Kind], *, data: Mapping[str, object] | None = None
+) -> Kind:
+    """The settings of one run, for programs. kind: what the pipeline's settings are. data: keys of `data` as values and
+    not as text, because a path or the name of a column may hold any character. Errors as of `read_jobs`.
+    """
+    (job,) = read_jobs(pipeline, overrides, multirun=False)
+    settings = job.settings
+    assert isinstance(settings, kind)
+    if data is None:
+        return settings
+    keys = settings.model_dump(by_alias=True)
+    return kind.model_validate(keys | {"data": keys["data"] | dict(data)})
 
 
 def _in_own_folder(overrides: Sequence[str], spread: set[str]) -> list[str]:

@@ -22,7 +22,7 @@ from finance.credit.settings import Credit
 from finance.credit.sources import german, gmsc, taiwan
 from finance.credit.speed import COMMANDS, measure_command, speed_rows
 from lepton_solutions.bench import Bench, Cell, Row, interval
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.columns import Columns, Rows
 from lepton_solutions.data.kinds import fit_levels, infer_kinds
 from lepton_solutions.data.prepare import Sample, read_target
@@ -160,9 +160,7 @@ def splits(target: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarr
 
 def ours(seed: int) -> Credit:
     """The defaults of the pipeline."""
-    (job,) = read_jobs("finance/credit", [f"seed={seed}"], multirun=False)
-    assert isinstance(job.settings, Credit)
-    return job.settings
+    return read_settings("finance/credit", [f"seed={seed}"], Credit)
 
 
 def fit_ours(sample: Sample, columns: Columns, seed: int) -> dict[str, tuple[Score, float]]:

@@ -32,7 +32,7 @@ from finance.credit.members import combine, fit_members
 from finance.credit.release import PIPELINE, write_model
 from finance.credit.settings import Credit, Member
 from lepton_solutions import bundle
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.data.decision import Decision
 from lepton_solutions.data.kinds import fit_levels, infer_kinds
@@ -198,6 +198,4 @@ def _parts(target: np.ndarray, used: np.ndarray, *, seed: int) -> np.ndarray:
 def _settings(seed: int, epochs: int | None, combine: tuple[Member, ...]) -> Credit:
     """What `lepton run finance/credit` would use: the scorer has no hyperparameters of its own."""
     asked = [f"seed={seed}", f"fit.epochs={'null' if epochs is None else epochs}", f"combine=[{','.join(combine)}]"]
-    (job,) = read_jobs(PIPELINE, asked, multirun=False)
-    assert isinstance(job.settings, Credit)
-    return job.settings
+    return read_settings(PIPELINE, asked, Credit)

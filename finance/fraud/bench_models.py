@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from statistics import mean
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ from finance.fraud.settings import Fraud
 from finance.fraud.sources import collect
 from finance.fraud.transactions import DAY, FRAUD, UNIT, Transactions, Whole
 from lepton_solutions.bench import Cell, Row, interval
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.data.prepare import Sample
 
@@ -86,7 +85,7 @@ at, a found card leaves the days that follow; the mean over days.
 
 def measure(task: str, model: str, seed: int) -> dict[str, object]:
     """AUC, average precision and card precision of every model of a group in every fold."""
-    settings = cast(Fraud, read_jobs("finance/fraud", ["data=handbook", f"seed={seed}"], multirun=False)[0].settings)
+    settings = read_settings("finance/fraud", ["data=handbook", f"seed={seed}"], Fraud)
     transactions = collect(settings.data).transactions
     columns, numeric = _columns(task, settings, transactions)
     found: dict[str, list[tuple[float, ...]]] = {}
@@ -95,7 +94,9 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
         fitted = Period(fold.train.end - LEARNED[task] * DAY, fold.train.end).rows(transactions, known=fold.test.begin)
         rows = asked(transactions, fold)
         train = Sample(_rows(numeric[fitted]), transactions.label[fitted], np.ones(len(fitted)))
-        stake, learn = transactions.amount[fitted] / UNIT, _networks if model == NETWORKS else _rivals
+        stake = transactions.amount[fitted] / UNIT
+        # What the scores bring is measured where training takes seconds.
+        learn = partial(_networks, plain=task == PUBLISHED) if model == NETWORKS else _rivals
         start = time.perf_counter()
         for name, score in learn(settings, columns, train, _rows(numeric[rows]), stake):
             found.setdefault(name, []).append(figures(transactions, rows, score, fold))
@@ -159,16 +160,18 @@ def _columns(task: str, settings: Fraud, transactions: Transactions) -> tuple[Co
 
 
 def _networks(
-    settings: Fraud, columns: Columns, train: Sample, test: Rows, stake: NDArray[np.float64]
+    settings: Fraud, columns: Columns, train: Sample, test: Rows, stake: NDArray[np.float64], *, plain: bool
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Each model's name and what it says of the test rows, in the order in which they are trained."""
+    """Each model's name and what it says of the test rows, in the order in which they are trained. plain: also of a
+    network that reads no anomaly scores.
+    """
     fit = partial(fit_members, settings, columns, Columns(()), train, None, stake=stake)
     _, detectors = fit(names=())
     for kind, detector in detectors.items():
         yield kind, detector.logit(test)
-    if len(columns.names) == len(COLUMNS):  # what the scores bring is measured where training takes seconds
-        plain, _ = fit(names=("mlp",), detectors={})
-        yield PLAIN, plain["mlp"].logit(test)
+    if plain:
+        alone, _ = fit(names=("mlp",), detectors={})
+        yield PLAIN, alone["mlp"].logit(test)
     network, _ = fit(names=("mlp",), detectors=detectors)
     yield "mlp", network["mlp"].logit(test)
     trees, _ = fit(names=("lightgbm",), detectors={})

@@ -29,7 +29,7 @@ from finance.fraud.state import State
 from finance.fraud.stores import Counters, Event
 from finance.fraud.train import train
 from finance.fraud.transactions import DAY, NO_OUTCOME, UNIT, Transactions, Whole
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.columns import Columns, Rows
 from lepton_solutions.progress import Progress
 
@@ -65,7 +65,7 @@ def memory() -> dict[str, object]:
     """Bytes of a card with two payments among a million, in memory alone."""
     names = np.array([f"terminal {number}" for number in range(MEMORY_TERMINALS)])
     draw = np.random.default_rng(0)
-    with State(definition_of(_settings(), ("card", "terminal")), _Nowhere()) as state:
+    with State(definition_of(read_settings(PIPELINE, TRAINED_ON, Fraud), ("card", "terminal")), _Nowhere()) as state:
         start = time.perf_counter()
         for payment in (1, 2):
             for first in range(0, MILLION, PORTION):
@@ -87,15 +87,9 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     return {"p50_ms": p50, "p99_ms": p99, "p99_9_ms": p999, "calls_a_second": len(seconds) / sum(seconds)}
 
 
-def _settings() -> Fraud:
-    (job,) = read_jobs(PIPELINE, list(TRAINED_ON), multirun=False)
-    assert isinstance(job.settings, Fraud)
-    return job.settings
-
-
 def _predictor(run: Path) -> FraudPredictor:
     """The pipeline's own combination, learned from a few payments."""
-    settings, folder = _settings(), run / "bundle"
+    settings, folder = read_settings(PIPELINE, TRAINED_ON, Fraud), run / "bundle"
     run.mkdir()
     prepare_rows(settings, run, run)
     train(settings, run, run, Progress(quiet=True))

@@ -24,7 +24,7 @@ from finance.fraud.sources import collect
 from finance.fraud.state import State
 from finance.fraud.transactions import DAY, Transactions
 from lepton_solutions.bench import Cell, Row
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 
 TIMES = 10
 BOOK = "the book's 15 features, pandas rolling windows"
@@ -60,13 +60,13 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
     if task == "online":
         return memory() if model == MEMORY else online(model.lower())
     imported = psutil.Process().memory_info().rss / 2**20
-    settings = _settings()
+    settings = read_settings("finance/fraud", ["data=handbook"], Fraud)
     rows = collect(settings.data).transactions
     definition = definition_of(settings, tuple(rows.entities))
     if task == "equality":
         return equality(rows, definition)
     if model == GROWN:
-        return growth(rows) | {"peak_mb": round(_peak_mb() - imported)}
+        return growth(rows, replace(definition, windows=(7 * DAY,))) | {"peak_mb": round(_peak_mb() - imported)}
     ways = {BOOK: by_pandas, BOOK_OURS: by_histories, OURS: lambda rows: histories(rows, definition)}
     found, seconds = _clocked(lambda: ways[model](rows))
     record = {"wall": seconds, "peak_mb": round(_peak_mb() - imported), "columns": found.shape[1]}
@@ -76,10 +76,8 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
     return record
 
 
-def growth(rows: Transactions) -> dict[str, object]:
+def growth(rows: Transactions, definition: Definition) -> dict[str, object]:
     """Seconds for the rows, and for ten times as many."""
-    entities = tuple(rows.entities)
-    definition = Definition(entities, (7 * DAY,), delay=7 * DAY, pairs=(entities, entities[::-1]))  # type: ignore[arg-type]
     _, few = _clocked(lambda: histories(rows, definition))
     many_rows = repeated(rows, TIMES)
     found, many = _clocked(lambda: histories(many_rows, definition))
@@ -161,12 +159,6 @@ def redis_told(record: Mapping[str, object]) -> str:
     if "missing" in record:
         return f"Redis was not measured: {record['missing']}."
     return f"In Redis an answer takes {record['answer_p50_ms']:.2f} ms (p99 {record['answer_p99_ms']:.2f})."
-
-
-def _settings() -> Fraud:
-    (job,) = read_jobs("finance/fraud", ["data=handbook"], multirun=False)
-    assert isinstance(job.settings, Fraud)
-    return job.settings
 
 
 def _clocked(made: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:

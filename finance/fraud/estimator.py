@@ -31,7 +31,7 @@ from finance.fraud.state import WhenLate
 from finance.fraud.stream import FraudStream, explained
 from finance.fraud.transactions import Transactions, Whole
 from lepton_solutions import bundle
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.tables import read_table, table_from_frame
 from lepton_solutions.errors import UserError
 from lepton_solutions.progress import Progress
@@ -206,12 +206,7 @@ class FraudDetector:
     def _settings(self, columns: dict[str, object]) -> Fraud:
         asked = ["data=own_transactions", f"seed={self.random_state}", f"decision.budget={self.budget}"]
         asked += [] if self.epochs is None else [f"fit.epochs={self.epochs}"]
-        (job,) = read_jobs(PIPELINE, [*asked, *self.overrides], multirun=False)
-        settings = job.settings
-        assert isinstance(settings, Fraud)
-        # Set here and not as text, because the name of a column may hold any character.
-        data = settings.data.model_dump(by_alias=True) | columns
-        return settings.model_copy(update={"data": type(settings.data).model_validate(data)})
+        return read_settings(PIPELINE, [*asked, *self.overrides], Fraud, data=columns)
 
 
 def _table(given: Given, *, missing: Sequence[str]) -> tuple[pa.Table, str]:

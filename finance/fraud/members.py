@@ -129,7 +129,7 @@ def fit_members(
             progress.update(share, text)
 
     if detectors is None:
-        places = telling(columns.names[: fitted.rows.numeric.shape[1]], extras.names)
+        places = telling([column.name for column in columns.numeric], extras.names)
         good, detectors = fitted.rows.numeric[fitted.target == 0], {}
         for number, kind in enumerate(settings.model.anomaly):
             told(0.1 * number, LABELS[kind])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +52,10 @@ class Transactions:
 
     def take(self, which: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Transactions:
         """The rows at these positions, or where this mask is true; codes keep their levels."""
-        changed: dict[str, object] = {
+        changed: dict[str, Any] = {
             field.name: getattr(self, field.name)[which]
             for field in fields(self)
             if isinstance(getattr(self, field.name), np.ndarray)
         }
         changed["entities"] = {kind: codes[which] for kind, codes in self.entities.items()}
-        return replace(self, extras=self.extras.take(which), **changed)  # type: ignore[arg-type]
+        return replace(self, extras=self.extras.take(which), **changed)

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from lepton_solutions.bench import Cell, Row, interval
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.splits import TEST, TRAIN
 from manufacturing.failure.baselines import LABELS
 from manufacturing.failure.cmapss import CAP, CMAPSS_FD004
@@ -86,7 +86,7 @@ def engines(task: str, **changes: object) -> tuple[Failure, Fleet]:
     from manufacturing.failure.train import suited
 
     asked = [f"data=cmapss_{task}", *(f"{key}={value}" for key, value in changes.items())]
-    settings = cast(Failure, read_jobs("manufacturing/failure", asked, multirun=False)[0].settings)
+    settings = read_settings("manufacturing/failure", asked, Failure)
     fleet = cast(Fleet, settings.data.source.resolve()(settings.data))
     return suited(settings, fleet), fleet
 

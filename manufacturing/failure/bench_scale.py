@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lepton_solutions.bench import Cell, Row
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from manufacturing.failure.exported import Exported
 from manufacturing.failure.inputs import fit_scaling
 from manufacturing.failure.settings import Failure
@@ -28,9 +28,7 @@ ABOUT = """
 def measure(task: str, model: str, seed: int) -> dict[str, object]:
     """Seconds without the simulation, rows, and megabytes."""
     fleet = simulate(Machines(units=UNITS[[cell.model for cell in CELLS].index(model)], seed=seed)).fleet
-    (job,) = read_jobs("manufacturing/failure", ["fit.epochs=1"], multirun=False)
-    assert isinstance(job.settings, Failure)
-    settings = suited(job.settings, fleet)
+    settings = suited(read_settings("manufacturing/failure", ["fit.epochs=1"], Failure), fleet)
     start = time.perf_counter()
     scaling, cap = fit_scaling(fleet, settings.inputs), cap_of(settings, fleet)
     form = form_of(settings, scaling, 1)

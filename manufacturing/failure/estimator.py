@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lepton_solutions import bundle
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.splits import TRAIN
 from lepton_solutions.data.tables import table_from_frame
 from lepton_solutions.errors import UserError
@@ -203,9 +203,4 @@ class FailurePredictor:
         asked = [f"seed={self.random_state}", f"question={question}", f"model.members={self.members}"]
         for key, value in (("model.name", self.model), ("inputs.window", self.window), ("fit.epochs", self.epochs)):
             asked += [] if value is None else [f"{key}={value}"]
-        (job,) = read_jobs(PIPELINE, ["data=own_histories", *asked, *self.overrides], multirun=False)
-        settings = job.settings
-        assert isinstance(settings, Failure)
-        # Set here and not as text, because the name of a column may hold any character.
-        data = settings.data.model_dump(by_alias=True) | dict(columns)
-        return settings.model_copy(update={"data": type(settings.data).model_validate(data)})
+        return read_settings(PIPELINE, ["data=own_histories", *asked, *self.overrides], Failure, data=columns)

@@ -15,7 +15,7 @@ import numpy as np
 
 from lepton_solutions import bundle
 from lepton_solutions.bench import Cell, Row
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from manufacturing.failure.bounds import Bound
 from manufacturing.failure.decisions import Decision
 from manufacturing.failure.exported import Exported
@@ -105,9 +105,7 @@ def conclusions(records: Mapping[Cell, Mapping[str, object]]) -> str:
 
 def _stream(members: int, seed: int) -> tuple[Stream, tuple[str, ...]]:
     """A stream of the config's network on 14 sensors, and their names."""
-    (job,) = read_jobs(PIPELINE, ["data=cmapss_fd001"], multirun=False)
-    settings = job.settings
-    assert isinstance(settings, Failure)
+    settings = read_settings(PIPELINE, ["data=cmapss_fd001"], Failure)
     sensors = tuple(settings.data.sensors or ())
     draw = np.random.default_rng(seed)
     fleet = Fleet(

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import mean, stdev
-from typing import cast
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from lepton_solutions.bench import Bench, Cell, Row, interval
 from lepton_solutions.class_metrics import class_metrics
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.splits import CALIBRATION, TEST, VALIDATION
 from lepton_solutions.errors import UserError
 from lepton_solutions.progress import Progress
@@ -106,8 +105,7 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
     from medical.imaging.train import fit_defaults, foreign_of, form_of, grid_of, learn, logits
 
     recipe = RECIPES[task] if model == OURS else model
-    job = read_jobs("medical/imaging", [f"data={task}", f"seed={seed}", f"recipe={recipe}"], multirun=False)[0]
-    settings = cast(Imaging, job.settings)
+    settings = read_settings("medical/imaging", [f"data={task}", f"seed={seed}", f"recipe={recipe}"], Imaging)
     store = prepared(settings, PREPARED / task)
     facts = store.facts
     network = new_network(form_of(settings, facts), mean=tuple(facts.mean), std=tuple(facts.std), seed=seed)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from lepton_solutions import bundle
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.images import Picture
 from lepton_solutions.engines import Engine
 from lepton_solutions.errors import UserError
@@ -173,13 +173,9 @@ class ImageClassifier:
         asked.append(f"model.members={self.members}")
         if self.epochs is not None:
             asked.append(f"fit.epochs={self.epochs}")
-        (job,) = read_jobs("medical/imaging", [*more, *asked, *self.overrides], multirun=False)
-        settings = job.settings
-        assert isinstance(settings, Imaging)
-        # Set here and not as text, because a path may hold any character.
-        data = settings.data.model_dump(by_alias=True) | {"path": None if path is None else str(path)}
-        data |= {"size": self.size or data["size"], "spacing": self.spacing or data["spacing"]}
-        return settings.model_copy(update={"data": type(settings.data).model_validate(data)})
+        sizes = {key: value for key, value in (("size", self.size), ("spacing", self.spacing)) if value}
+        data = {"path": None if path is None else str(path), **sizes}
+        return read_settings("medical/imaging", [*more, *asked, *self.overrides], Imaging, data=data)
 
 
 def _learned(run: Path) -> ImageDecision:

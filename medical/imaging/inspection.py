@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lepton_solutions.config import read_jobs
+from lepton_solutions.config import read_settings
 from lepton_solutions.data.findings import told
 from lepton_solutions.errors import UserError
 from medical.imaging.settings import Imaging
@@ -125,9 +125,7 @@ def _asked(path: Path, overrides: Sequence[str]) -> tuple[Imaging, Path | None]:
                 )
         else:
             keys.append(text if key in BESIDE or key.startswith("data.") else f"data.{text}")
-    settings = read_jobs(PIPELINE, keys, multirun=False)[0].settings
-    assert isinstance(settings, Imaging)
-    return settings, groups
+    return read_settings(PIPELINE, keys, Imaging), groups
 
 
 def _looks(collection: Collection) -> tuple[list[Look], list[int], list[tuple[str, str]]]:
