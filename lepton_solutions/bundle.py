@@ -29,6 +29,14 @@ def seal(folder: Path, *, pipeline: str) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
+def place_for(folder: str | Path) -> Path:
+    """Where a bundle may be written. Raises UserError where something is there."""
+    place = Path(folder)
+    if place.exists() and any(place.iterdir()):
+        raise UserError(f"{place}: exists and is not empty")
+    return place
+
+
 def find(path: Path) -> Path:
     """The bundle at a path, which may be the bundle itself or the run folder that holds it."""
     for folder in (path, path / "bundle"):

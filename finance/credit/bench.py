@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from finance.credit.members import Model, combine, fit_members
+from finance.credit.members import Model, fit_members
 from finance.credit.scorecard import fit_scorecard
 from finance.credit.settings import Credit
 from finance.credit.sources import german, gmsc, taiwan
@@ -28,6 +28,7 @@ from lepton_solutions.data.kinds import fit_levels, infer_kinds
 from lepton_solutions.data.prepare import Sample, read_target
 from lepton_solutions.models.boosting import Trees, fit_boosting
 from lepton_solutions.models.linear import fit_logistic
+from lepton_solutions.training.select import combined
 
 TASKS = {"german": german, "taiwan": taiwan, "gmsc": gmsc}
 SEEDS = {"german": (0, 1, 2), "taiwan": (0,), "gmsc": (0,)}
@@ -177,7 +178,7 @@ def fit_ours(sample: Sample, columns: Columns, seed: int) -> dict[str, tuple[Sco
         start = time.perf_counter()
         models |= fit_members(settings, columns, fitted, held, names=(name,))
         took[name] = time.perf_counter() - start
-    combination = combine(models, held)
+    combination = combined(models, held)
     return {"mlp": (models["mlp"].logit, took["mlp"]), "combination": (combination.logit, sum(took.values()))}
 
 

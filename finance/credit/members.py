@@ -1,7 +1,7 @@
 """The models of the credit pipeline behind one interface: how each is fitted, kept and found again."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from finance.credit.scorecard import Scorecard, fit_scorecard
@@ -15,7 +15,6 @@ from lepton_solutions.models.combination import Combination
 from lepton_solutions.models.linear import Additive, fit_logistic
 from lepton_solutions.models.mlp import TabularMLP
 from lepton_solutions.progress import Progress
-from lepton_solutions.training.select import contenders
 from lepton_solutions.training.tabular import fit_mlp
 
 Model = TabularMLP | Boosting | Additive | Scorecard | Combination
@@ -73,14 +72,6 @@ def fit_members(
             progress.update(0.8 + 0.2 * done / len(names) if done else 0.0, name)
         models[name] = fits[name]()
     return models
-
-
-def combine(models: Mapping[str, Model], validation: Sample | None) -> Combination:
-    """The equal-weight combination of the models not clearly worse than the best on validation; else of all."""
-    if validation is None or len(models) == 1:
-        return Combination(models)
-    logits = {name: model.logit(validation.rows) for name, model in models.items()}
-    return Combination({name: models[name] for name in contenders(logits, validation.target, validation.weight)})
 
 
 def load_models(run: Path) -> dict[str, Model]:

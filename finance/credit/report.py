@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from finance.credit.evaluation import Evaluation, Learned
 from finance.credit.figures import credit_figures
 from finance.credit.verdict import RULES, decision_text, percent, verdict
-from lepton_solutions.files import write_text
 from lepton_solutions.reporting.page import (
     Block,
     Cell,
@@ -35,9 +34,9 @@ from lepton_solutions.reporting.run import DataCard, RunMetrics, read_record
 from lepton_solutions.reporting.sections import (
     making_section,
     released_section,
-    training_figures,
     training_section,
     weight_of,
+    write_page,
 )
 
 METRICS = {
@@ -97,13 +96,9 @@ def credit_report(run: Path) -> str:
 
 def report(run: Path, out: Path) -> None:
     """The page for the person who signs, and its figures as files."""
-    write_text(out / "report.html", credit_report(run))
-    (out / "figures").mkdir()
     metrics = read_record(run / "metrics.json", RunMetrics)
     figures = credit_figures(metrics, read_record(run / "evaluation.json", Evaluation))
-    courses = {f"training_{name}": figure for name, figure in training_figures(run / "training").items()}
-    for name, figure in (figures | courses).items():
-        figure.savefig(out / "figures" / f"{name}.png", dpi=150)
+    write_page(run, out, credit_report(run), figures)
 
 
 def key_figures(metrics: RunMetrics, found: Evaluation) -> list[KeyFigure]:

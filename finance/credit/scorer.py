@@ -28,7 +28,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from finance.credit.members import combine, fit_members
+from finance.credit.members import fit_members
 from finance.credit.release import PIPELINE, write_model
 from finance.credit.settings import Credit, Member
 from lepton_solutions import bundle
@@ -43,6 +43,7 @@ from lepton_solutions.engines import Engine
 from lepton_solutions.errors import UserError
 from lepton_solutions.models.combination import Combination
 from lepton_solutions.training.calibrate import platt
+from lepton_solutions.training.select import combined
 
 # Rows of the rarer class from which a tenth each is kept back for early stopping and for calibration; below it every
 # row trains, and the probabilities are the models' own.
@@ -101,7 +102,7 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
         held = {part: everything.take(parts == part) for part in ("train", "validation", "calibration")}
         validation = held["validation"] if len(held["validation"]) else None
         models = fit_members(settings, self.columns_, held["train"], validation, names=settings.combine)
-        self.model_: Combination | Engine = combine(models, validation)
+        self.model_: Combination | Engine = combined(models, validation)
         slope, intercept = 1.0, 0.0
         if len(held["calibration"]):
             sample = held["calibration"]
@@ -130,11 +131,9 @@ class CreditScorer(ClassifierMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write a bundle, as `lepton run` does; `Predictor.open` reads it too. Raises UserError where one exists."""
         check_is_fitted(self)
-        place = Path(folder)
         if not isinstance(self.model_, Combination):
             raise UserError("a loaded scorer holds the exported model only; copy its bundle instead of saving it again")
-        if place.exists() and any(place.iterdir()):
-            raise UserError(f"{place}: exists and is not empty")
+        place = bundle.place_for(folder)
         graph = self.model_.graph().SerializeToString()
         inputs: dict[str, Any] = {"columns": self.columns_.to_json(), "id": None, "missing": []}
         labels = self.classes_.tolist()

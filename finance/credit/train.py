@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finance.credit.members import OURS, SIMPLE, Model, combine, fit_members
+from finance.credit.members import OURS, SIMPLE, Model, fit_members
 from finance.credit.scorecard import Scorecard
 from finance.credit.settings import Credit, DecisionSettings
 from lepton_solutions import metrics
@@ -18,6 +18,7 @@ from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
 from lepton_solutions.training.calibrate import platt
 from lepton_solutions.training.plan import PLAN
+from lepton_solutions.training.select import combined
 
 
 def prepare_rows(settings: Credit, run: Path, out: Path) -> None:
@@ -39,7 +40,7 @@ def train(settings: Credit, run: Path, out: Path, progress: Progress) -> None:
     )
     for name, model in models.items():
         model.save(out / "models" / name)
-    models[OURS] = combination = combine({name: models[name] for name in settings.combine}, parts[VALIDATION])
+    models[OURS] = combination = combined({name: models[name] for name in settings.combine}, parts[VALIDATION])
     held = parts[CALIBRATION]
     slopes = {name: platt(model.logit(held.rows), held.target, held.weight) for name, model in models.items()}
     on_validation = {name: _validation(model, slopes[name], parts[VALIDATION]) for name, model in models.items()}

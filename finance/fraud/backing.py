@@ -77,7 +77,8 @@ def drift_section(found: Evaluation, figures: Mapping[str, Figure]) -> Section:
     if drift.filling:
         lead += (
             f" When the train period begins, the longest histories lack {drift.filling:.0f} of their days, since the "
-            "data begin later: counts over long windows grow for that reason alone."
+            "data begin later: counts over long windows grow for that reason alone. Earlier data, a shorter "
+            "split.train or shorter features.windows mend it."
         )
     return Section("Drift", [*pictures(figures, "score_drift", "column_drift", "fraud_rate"), table], lead)
 

@@ -163,11 +163,8 @@ class FraudDetector:
         frauds that explanations name. Raises UserError where something is there.
         """
         self._fitted()
-        place = Path(folder)
-        if place.exists() and any(place.iterdir()):
-            raise UserError(f"{place}: exists and is not empty")
         assert self._folder is not None
-        shutil.copytree(self._folder, place, dirs_exist_ok=True)
+        shutil.copytree(self._folder, bundle.place_for(folder), dirs_exist_ok=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> FraudDetector:

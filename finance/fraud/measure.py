@@ -17,7 +17,7 @@ from finance.fraud.alerts import by_day, by_scenario, line_by_week
 from finance.fraud.budget import Day, Floats, look
 from finance.fraud.drift import drift
 from finance.fraud.examples import examples
-from finance.fraud.explain import Explainer, Usual, usual_of
+from finance.fraud.explain import Explainer
 from finance.fraud.features import Definition
 from finance.fraud.history import histories
 from finance.fraud.inputs import columns_of, rows_of
@@ -26,11 +26,10 @@ from finance.fraud.money import money
 from finance.fraud.prepare import Prepared, read, read_definition
 from finance.fraud.replay import Ground, ground_of, replay
 from finance.fraud.settings import Fraud
-from finance.fraud.train import load_detectors, load_models, read_learned, sample_of
+from finance.fraud.train import detectors_of, load_models, read_learned, sample_of, usual_in
 from finance.fraud.transactions import DAY, FRAUD, UNIT, Whole
 from lepton_solutions.class_metrics import class_metrics, metric_difference
 from lepton_solutions.data.decision import Decision
-from lepton_solutions.data.prepare import Sample
 from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST, TRAIN
 from lepton_solutions.files import write_json
 from lepton_solutions.progress import Progress
@@ -44,7 +43,8 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     """Every variant on the test period, with intervals that resample cards."""
     prepared, learned, definition = read(run), read_learned(run), read_definition(run)
     samples = {part: sample_of(run, prepared, part) for part in range(len(PARTS))}
-    models, detectors = load_models(run), load_detectors(run)
+    models = load_models(run)
+    detectors = detectors_of(models)
     decisions = {name: Decision.from_json(saved) for name, saved in learned["decisions"].items()}
     said = {name: one.logit(samples[TEST].rows) for name, one in {**models, **detectors}.items()}
     chance = {name: decisions[name].probability(logit) for name, logit in said.items()}
@@ -61,7 +61,7 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     alerts = look(days[OURS], budget, known=ground.known).alerts
     columns = columns_of(definition, prepared.transactions.columns)
     rows = {part: sample.rows for part, sample in samples.items()}
-    explainer = Explainer(definition, columns, _usual(prepared, samples[TRAIN]))
+    explainer = Explainer(definition, columns, usual_in(prepared, samples[TRAIN]))
     recall = ground.interval_of(lambda times: replay(days[OURS], budget, times, known=ground.known).recall)
     found: dict[str, Any] = {
         "unit": next(iter(ground.rows.entities), "transaction"),
@@ -192,11 +192,6 @@ def _declined(
             for low, high, some, others in zip(RANGES[:-1], RANGES[1:], *counts, strict=True)
         ],
     }
-
-
-def _usual(prepared: Prepared, train: Sample) -> Usual:
-    """What reasons are told against."""
-    return usual_of(train.rows, prepared.transactions.take(prepared.rows(TRAIN)), np.equal(train.target, FRAUD))
 
 
 def _write_predictions(

@@ -24,7 +24,7 @@ from finance.fraud.layout import Layout
 from finance.fraud.parts import Period, split_in_time
 from finance.fraud.settings import Fraud
 from finance.fraud.sources import Collected, collect
-from finance.fraud.transactions import DAY, FRAUD, NO_OUTCOME, UNIT, Transactions, Whole
+from finance.fraud.transactions import FRAUD, NO_OUTCOME, UNIT, Transactions, Whole
 from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, Columns, Rows
 from lepton_solutions.data.findings import failures
 from lepton_solutions.data.kinds import MAX_LEVELS
@@ -99,8 +99,9 @@ def prepare(
     collected: Collected | None = None,
     features: Features | None = None,
     names: Sequence[str] = (),
-) -> None:
-    """Transactions, parts and audit; a failing audit ends the run, and `audit.json` stays to say why.
+) -> NDArray[np.int8]:
+    """Transactions, parts and audit, and the part of each row [n]; a failing audit ends the run, and `audit.json` stays
+    to say why.
 
     collected: the transactions themselves, instead of those that `data` names. features, names: what the models will
     read of a history, and the names of that, to be tested for knowledge of the future.
@@ -112,7 +113,6 @@ def prepare(
     if features is not None:
         findings = audit_truncation(rows, features, delay=settings.features.delay, names=names) + findings
     rows, notes = with_levels_of(rows, part == TRAIN)
-    notes += _filling(settings, rows, periods)
     layout = replace(found.layout, columns=rows.columns)
     write(replace(found, transactions=rows, layout=layout, notes=(*found.notes, *notes)), part, periods, out)
     write_json(out / AUDIT, [finding.to_json() for finding in findings])
@@ -120,19 +120,7 @@ def prepare(
     if error is not None:
         (out / AUDIT).replace(run / AUDIT)
         raise UserError(f"{found.name}: {error.message}", hint=error.hint)
-
-
-def _filling(settings: Fraud, rows: Transactions, periods: dict[str, Period]) -> list[str]:
-    """What to know of histories that are shorter in training than they will be in use."""
-    before = (periods["train"].begin - int(rows.time[0])) / DAY
-    longest = settings.features.windows[-1]
-    if not rows.entities or before >= longest:
-        return []
-    return [
-        f"the train period begins {max(before, 0):.0f} days after the first transaction, histories reach back "
-        f"{longest:g}: the long ones are shorter there than they will be in use; earlier data, shorter "
-        "split.train or features.windows mend it"
-    ]
+    return part
 
 
 def prepare_rows(settings: Fraud, run: Path, out: Path, *, collected: Collected | None = None) -> None:
@@ -140,10 +128,9 @@ def prepare_rows(settings: Fraud, run: Path, out: Path, *, collected: Collected 
     found = collect(settings.data) if collected is None else collected
     definition = definition_of(settings, tuple(found.transactions.entities))
     features = partial(histories, definition=definition)
-    prepare(settings, run, out, collected=found, features=features, names=names_of(definition))
+    part = prepare(settings, run, out, collected=found, features=features, names=names_of(definition))
     write_json(out / DEFINITION, definition.to_json())
-    inside = read(out).part >= 0
-    np.save(out / FEATURES, features(found.transactions)[inside].astype(np.float32))
+    np.save(out / FEATURES, features(found.transactions)[part >= 0].astype(np.float32))
 
 
 def read_definition(folder: Path) -> Definition:

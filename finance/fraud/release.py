@@ -7,16 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from finance.fraud.explain import Usual, usual_of
 from finance.fraud.members import LABELS, OURS, Model
 from finance.fraud.predictor import PIPELINE, USUAL, FraudPredictor
 from finance.fraud.prepare import AUDIT, Prepared, read, read_definition
 from finance.fraud.proof import prove
 from finance.fraud.settings import Fraud
-from finance.fraud.train import MODELS, load_models, read_learned, sample_of
-from finance.fraud.transactions import FRAUD
+from finance.fraud.train import MODELS, load_models, read_learned, sample_of, usual_in
 from lepton_solutions import bundle
 from lepton_solutions.data.splits import TEST, TRAIN
 from lepton_solutions.engines import ENGINE, Engine, latency_ms
@@ -56,8 +52,8 @@ def export(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     engines = {name: Engine(graph, threads=1) for name, graph in graphs.items()}
     speed = {name: latency_ms(partial(engine.logit, one.numeric, one.codes)) for name, engine in engines.items()}
     figures = {name: {"size_bytes": sizes[name], "latency_ms": speed[name], "engine": ENGINE} for name in graphs}
-    for kind in learned["detectors"]:  # these do not leave the lab alone
-        figures[kind] = {"size_bytes": (run / MODELS / "detectors" / f"{kind}.safetensors").stat().st_size}
+    for kind in evaluation["detectors"]:  # these do not leave the lab alone
+        figures[kind] = {"size_bytes": (run / MODELS / "mlp" / f"{kind}.safetensors").stat().st_size}
     write_json(out / "metrics.json", _summary(settings, run, learned, evaluation, figures) | {"parity": proof})
 
 
@@ -76,14 +72,8 @@ def write_model(folder: Path, run: Path, prepared: Prepared, model: Model, graph
     reads = {"layout": prepared.card.read_layout().to_json(), "definition": read_definition(run).to_json()}
     write_json(folder / "inputs.json", reads)
     write_json(folder / "decision.json", read_learned(run)["decisions"][OURS])
-    usual_in(run, prepared).save(folder / USUAL)
+    usual_in(prepared, sample_of(run, prepared, TRAIN)).save(folder / USUAL)
     model.save(folder / "weights")
-
-
-def usual_in(run: Path, prepared: Prepared) -> Usual:
-    """What reasons are told against, from the train part of a run."""
-    sample = sample_of(run, prepared, TRAIN)
-    return usual_of(sample.rows, prepared.transactions.take(prepared.rows(TRAIN)), np.equal(sample.target, FRAUD))
 
 
 def _summary(

@@ -34,7 +34,6 @@ from finance.fraud.verdict import (
     percent,
     verdict,
 )
-from lepton_solutions.files import write_text
 from lepton_solutions.metrics import Interval
 from lepton_solutions.reporting.page import (
     Cell,
@@ -53,9 +52,9 @@ from lepton_solutions.reporting.run import RunMetrics, read_record
 from lepton_solutions.reporting.sections import (
     making_section,
     released_section,
-    training_figures,
     training_section,
     weight_of,
+    write_page,
 )
 
 METRICS = {
@@ -106,13 +105,9 @@ def fraud_report(run: Path) -> str:
 
 def report(run: Path, out: Path) -> None:
     """The page for the person who signs, and its figures as files."""
-    write_text(out / "report.html", fraud_report(run))
-    (out / "figures").mkdir()
     metrics = read_record(run / "metrics.json", RunMetrics)
     figures = fraud_figures(metrics, read_record(run / "evaluation.json", Evaluation))
-    courses = {f"training_{name}": figure for name, figure in training_figures(run / "training").items()}
-    for name, figure in (figures | courses).items():
-        figure.savefig(out / "figures" / f"{name}.png", dpi=150)
+    write_page(run, out, fraud_report(run), figures)
 
 
 def key_figures(found: Evaluation) -> list[KeyFigure]:

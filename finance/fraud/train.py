@@ -5,6 +5,7 @@ from earlier periods than those it is judged on; no test rows.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import numpy as np
 
 from finance.fraud.budget import card_precision, days_of, threshold_for
 from finance.fraud.detectors import Detector
+from finance.fraud.explain import Usual, usual_of
 from finance.fraud.inputs import columns_of, rows_of
 from finance.fraud.members import OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members
 from finance.fraud.prepare import FEATURES, Prepared, read, read_definition
 from finance.fraud.settings import Fraud
-from finance.fraud.transactions import UNIT
+from finance.fraud.transactions import FRAUD, UNIT
 from lepton_solutions import metrics
 from lepton_solutions.data.decision import Decision, sigmoid
 from lepton_solutions.data.prepare import Sample
@@ -50,8 +52,6 @@ def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     )  # fmt: skip
     for name, model in models.items():
         model.save(out / MODELS / name)
-    for detector in detectors.values():
-        detector.save(out / MODELS / "detectors")
     models[OURS] = combination = combine(models, parts[VALIDATION])
     progress.update(0.95, "calibration")
     held = prepared.transactions.take(prepared.rows(CALIBRATION))
@@ -71,7 +71,6 @@ def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
         {
             "baseline": baseline,
             "combine": list(combination.models),
-            "detectors": list(detectors),
             "validation": validation,
             "decisions": {name: decision.to_json() for name, decision in decisions.items()},
             "plan": json.loads((run / "training" / "mlp" / PLAN).read_text(encoding="utf-8")),
@@ -97,9 +96,16 @@ def load_models(run: Path) -> dict[str, Model]:
     return {**models, OURS: Combination({name: models[name] for name in read_learned(run)["combine"]})}
 
 
-def load_detectors(run: Path) -> dict[str, Detector]:
-    """The anomaly detectors by kind."""
-    return {kind: Detector.load(run / MODELS / "detectors", kind) for kind in read_learned(run)["detectors"]}
+def detectors_of(models: Mapping[str, Model]) -> dict[str, Detector]:
+    """Those whose scores the network reads, by kind."""
+    network = models["mlp"]
+    assert isinstance(network, FraudNet)
+    return {detector.kind: detector for detector in network.detectors}
+
+
+def usual_in(prepared: Prepared, train: Sample) -> Usual:
+    """What reasons are told against: the train part of a run."""
+    return usual_of(train.rows, prepared.transactions.take(prepared.rows(TRAIN)), np.equal(train.target, FRAUD))
 
 
 def read_learned(run: Path) -> dict:

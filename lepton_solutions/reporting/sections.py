@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from lepton_solutions.files import write_text
 from lepton_solutions.reporting.page import Block, Code, Facts, Picture, Pictures, Section, Table, Text, picture
 from lepton_solutions.reporting.plots import history_figure
 from lepton_solutions.reporting.run import Parity, RunMetrics, Variant
@@ -31,6 +32,15 @@ def weight_of(variant: Variant) -> tuple[str, str]:
 def training_figures(training: Path) -> dict[str, Figure]:
     """The course of each training of a run, by name; training: the folder of that name in the run folder."""
     return {file.parent.name: _course(file) for file in sorted(training.glob(f"*/{NAME}"))}
+
+
+def write_page(run: Path, out: Path, page: str, figures: Mapping[str, Figure]) -> None:
+    """`report.html`, and its figures as files, with the courses of the run's trainings."""
+    write_text(out / "report.html", page)
+    (out / "figures").mkdir()
+    courses = {f"training_{name}": figure for name, figure in training_figures(run / "training").items()}
+    for name, figure in {**figures, **courses}.items():
+        figure.savefig(out / "figures" / f"{name}.png", dpi=150)
 
 
 def training_section(training: Path) -> Section:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lepton_solutions.files import write_text
 from lepton_solutions.reporting.page import (
     Block,
     Cell,
@@ -34,9 +33,9 @@ from lepton_solutions.reporting.sections import (
     drawn,
     making_section,
     released_section,
-    training_figures,
     training_section,
     weight_of,
+    write_page,
 )
 from manufacturing.failure.alarms import MONTH
 from manufacturing.failure.evaluation import MODEL, Evaluation
@@ -96,13 +95,9 @@ def failure_report(run: Path) -> str:
 
 def report(run: Path, out: Path) -> None:
     """The page for the person who signs, and its figures as files."""
-    write_text(out / "report.html", failure_report(run))
-    (out / "figures").mkdir()
     metrics = read_record(run / "metrics.json", RunMetrics)
     figures = failure_figures(metrics, read_record(run / "evaluation.json", Evaluation))
-    courses = {f"training_{name}": figure for name, figure in training_figures(run / "training").items()}
-    for name, figure in (figures | courses).items():
-        figure.savefig(out / "figures" / f"{name}.png", dpi=150)
+    write_page(run, out, failure_report(run), figures)
 
 
 def key_figures(metrics: RunMetrics, found: Evaluation) -> list[KeyFigure]:

@@ -146,12 +146,10 @@ class ImageClassifier:
         from medical.imaging.networks import MEMBERS
         from medical.imaging.release import write_model
 
-        predictor, place = self._fitted(), Path(folder)
+        predictor = self._fitted()
         if self._kept is None:
             raise UserError("a loaded classifier holds the exported model only; copy its bundle instead of saving it")
-        if place.exists() and any(place.iterdir()):
-            raise UserError(f"{place}: exists and is not empty")
-        run = Path(self._kept.name)
+        place, run = bundle.place_for(folder), Path(self._kept.name)
         content = (run / "model.onnx").read_bytes()
         write_model(place, content, inputs=predictor.inputs, decision=predictor.decision, weights=run / MEMBERS)
         bundle.seal(place, pipeline=PIPELINE)

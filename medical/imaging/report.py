@@ -11,7 +11,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from lepton_solutions.data.splits import PARTS
-from lepton_solutions.files import write_text
 from lepton_solutions.reporting.page import (
     Block,
     Code,
@@ -28,7 +27,7 @@ from lepton_solutions.reporting.page import (
     render,
 )
 from lepton_solutions.reporting.run import RunMetrics, read_record
-from lepton_solutions.reporting.sections import making_section, released_section, training_figures, training_section
+from lepton_solutions.reporting.sections import making_section, released_section, training_section, write_page
 from medical.imaging import store
 from medical.imaging.card import limits
 from medical.imaging.evaluation import Evaluation
@@ -60,11 +59,7 @@ def report(run: Path, out: Path) -> None:
     """The page for the person who signs, and its figures as files."""
     metrics, data, found, maps = _read(run)
     figures = imaging_figures(metrics, found, maps)
-    write_text(out / "report.html", _page(run, metrics, data, found, maps, figures))
-    (out / "figures").mkdir()
-    courses = {f"training_{name}": figure for name, figure in training_figures(run / "training").items()}
-    for name, figure in (figures | courses).items():
-        figure.savefig(out / "figures" / f"{name}.png", dpi=150)
+    write_page(run, out, _page(run, metrics, data, found, maps, figures), figures)
 
 
 def _page(

@@ -44,7 +44,7 @@ def test_what_is_unlike_the_good_rows_scores_higher_and_a_saved_detector_says_th
     np.testing.assert_array_equal(again.logit(asked.rows), score)
 
 
-def test_the_forest_beside_them_is_pyods():
+def test_the_forest_beside_them_finds_them_too():
     fitted, asked = sample(3000, 0), sample(2000, 1)
     forest = fit_forest(fitted.rows.numeric[fitted.target == 0], [0, 2, 3], seed=0)
     assert roc_auc_score(asked.target, forest.logit(asked.rows)) > 0.85
@@ -65,6 +65,28 @@ def test_network_and_detectors_are_one_graph(loss, tmp_path):
     assert roc_auc_score(asked.target, said) > 0.8
     network.save(tmp_path)
     np.testing.assert_array_equal(FraudNet.load(tmp_path).logit(asked.rows), said)
+
+
+def test_dear_frauds_count_more_by_their_cost_and_sure_rows_less_by_the_focal_loss():
+    """Half of the rows with a high first and of those with a high second number are frauds, the second ones dear."""
+    draw = np.random.default_rng(0)
+    numeric = draw.random((3000, 2)).astype(np.float32)
+    first, second = np.arange(3000) < 300, (np.arange(3000) >= 300) & (np.arange(3000) < 600)
+    numeric[first, 0] += 5
+    numeric[second, 1] += 5
+    target = np.where(first | second, np.arange(3000) % 2, 0).astype(np.int8)
+    fitted = Sample(Rows(numeric, np.zeros((3000, 0), np.int64)), target, np.ones(3000))
+    columns, stake = Columns((Column("a", "numeric"), Column("b", "numeric"))), np.where(second, 95.0, 5.0)
+    said = {}
+    for loss in ("plain", "focal", "cost"):
+        settings = fraud("fit.epochs=20", "model.members=2", "model.width=16", f"model.loss={loss}", "model.anomaly=[]")
+        models, _ = fit_members(settings, columns, Columns(()), fitted, None, stake=stake, names=("mlp",))
+        said[loss] = models["mlp"].logit(fitted.rows)
+    dearer = {loss: logit[second].mean() - logit[first].mean() for loss, logit in said.items()}
+    assert dearer["plain"] == pytest.approx(0, abs=0.5)
+    assert dearer["cost"] == pytest.approx(np.log(95 / 5), abs=0.7)  # even chances, times what a fraud counts
+    sure = {loss: -logit[~first & ~second].mean() for loss, logit in said.items()}
+    assert sure["focal"] < 0.8 * sure["plain"]
 
 
 def test_the_combination_is_the_mean_log_odds_of_its_members():
