@@ -15,7 +15,8 @@ from torch import nn
 
 from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.inputs import Scaling
-from manufacturing.failure.train import View, load_members, read_learned, view_of
+from manufacturing.failure.learning import View, view_of
+from manufacturing.failure.train import load_members, read_learned
 
 STEPS = 16
 ROWS = 128  # of a band

@@ -96,8 +96,9 @@ def answer(settings: Failure, fitted: Fleet, asked: Fleet, ends: np.ndarray, mod
     from manufacturing.failure.baselines import Seen, fit_baselines, seen
     from manufacturing.failure.exported import Exported
     from manufacturing.failure.inputs import fit_scaling
+    from manufacturing.failure.learning import answered, form_of, learn, view_of
     from manufacturing.failure.targets import goal_of, outcome_of
-    from manufacturing.failure.train import answered, cap_of, form_of, learn, view_of
+    from manufacturing.failure.train import cap_of
 
     cap = cap_of(settings, fitted)
     assert cap is not None

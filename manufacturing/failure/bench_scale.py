@@ -11,10 +11,11 @@ from lepton_solutions.bench import Cell, Row
 from lepton_solutions.config import read_settings
 from manufacturing.failure.exported import Exported
 from manufacturing.failure.inputs import fit_scaling
+from manufacturing.failure.learning import answered, form_of, learn, view_of
 from manufacturing.failure.settings import Failure
 from manufacturing.failure.simulator import Machines, simulate
 from manufacturing.failure.targets import goal_of
-from manufacturing.failure.train import answered, cap_of, form_of, learn, suited, view_of
+from manufacturing.failure.train import cap_of, suited
 
 TASK = "scale"
 UNITS = (150, 1500)

@@ -212,8 +212,9 @@ def train_health(settings: Failure, fleet: Fleet, run: Path, out: Path, progress
     """
     from manufacturing.failure.decisions import Decision
     from manufacturing.failure.inputs import fit_scaling
+    from manufacturing.failure.learning import view_of
     from manufacturing.failure.prepare import window_of
-    from manufacturing.failure.train import BASELINES, LEARNED, MEMBERS, OURS, view_of
+    from manufacturing.failure.train import BASELINES, LEARNED, MEMBERS, OURS
 
     window = window_of(settings, fleet)
     fitted, held = fleet.of_part(TRAIN), fleet.of_part(CALIBRATION)

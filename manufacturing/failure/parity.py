@@ -18,10 +18,10 @@ from manufacturing.failure.decisions import Decision
 from manufacturing.failure.exported import Exported
 from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.inputs import Steps, features_of, first_rows
+from manufacturing.failure.learning import View, answered
 from manufacturing.failure.predictor import MachinePredictor
 from manufacturing.failure.records import Records
 from manufacturing.failure.stream import Stream
-from manufacturing.failure.train import View, answered
 
 TOLERANCE = 1e-4  # of the range of answers: float32 sums in another order, through the steps of a window
 LIVES, LONGEST = 60, 1000  # that are compared, and rows of each from its first, or a window

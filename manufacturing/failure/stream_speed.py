@@ -22,13 +22,14 @@ from manufacturing.failure.exported import Exported
 from manufacturing.failure.fleet import Fleet
 from manufacturing.failure.inputs import Steps, fit_scaling
 from manufacturing.failure.layout import Layout
+from manufacturing.failure.learning import form_of
 from manufacturing.failure.networks import new_network
 from manufacturing.failure.predictor import PIPELINE, MachinePredictor
 from manufacturing.failure.records import Inputs, Seen
 from manufacturing.failure.release import sources_of, write_model
 from manufacturing.failure.settings import Failure
 from manufacturing.failure.stream import Stream
-from manufacturing.failure.train import form_of, suited
+from manufacturing.failure.train import suited
 
 TASK = "stream"
 UNITS, MEMBERS, THREADS = 1000, 5, 2
