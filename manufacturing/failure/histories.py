@@ -165,7 +165,10 @@ def _columns(table: pa.Table, data: Histories, where: str) -> Columns:
     for name in names:
         values = plain_values(table.column(name))
         if "=" in name:
-            raise UserError(f"{where}: column `{name}` holds a `=`, which stands between a text column and its level")
+            raise UserError(
+                f"{where}: column `{name}` holds a `=`, which stands between a text column and its level",
+                hint=f"rename it, such as `{name.replace('=', ' ')}`, or leave it out by data.ignore",
+            )
         if is_text(values.type) and not is_number_text(values).all():
             levels = tuple(sorted(set(pc.unique(as_text(values)).to_pylist()) - {None}))
             if len(levels) <= MOST_LEVELS:
