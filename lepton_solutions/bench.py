@@ -22,14 +22,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import yaml
-from scipy import stats
 
 from lepton_solutions.environment import machine, versions
 from lepton_solutions.errors import UserError, did_you_mean
 from lepton_solutions.files import write_json, write_text
 from lepton_solutions.places import checkout, conf_folder
+from lepton_solutions.resampling import student
 from lepton_solutions.settings import Call
 
 
@@ -160,11 +159,8 @@ def run_bench(
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean of the folds and its 95 % interval by Student's t; folds share training rows, so it is a little narrow."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, mean, mean
-    reach = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return mean, mean - reach, mean + reach
+    found = student(values)
+    return found.value, found.low, found.high
 
 
 def _load(name: str) -> Bench:

@@ -1,11 +1,12 @@
-"""How sure is a number that was measured on these rows? 95 % intervals from resamples of rows, or of groups of rows.
+"""How sure is a number that was measured on these rows? 95 % intervals from resamples of rows, or of groups of rows,
+and of several such numbers.
 
 A resample is a vector of row weights, so that one sort of the rows serves all of them, and equal generators give equal
 resamples of equally many rows. Where several rows come from one owner (images of a patient), whole owners are drawn:
 rows that resemble each other would else count as more than they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -25,6 +26,22 @@ class Interval:
 
     def to_json(self) -> dict[str, float]:
         return asdict(self)
+
+
+def student(values: Sequence[float]) -> Interval:
+    """The mean of what was measured several times, on folds, periods or seeds, by Student's t; of one value itself.
+
+    >>> found = student([1.0, 2.0, 3.0])
+    >>> round(found.low, 3), found.value, round(found.high, 3)
+    (-0.484, 2.0, 4.484)
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean, mean, mean)
+    from scipy import stats  # here because it takes half a second
+
+    reach = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def resamples(rows: int, replicates: int) -> int:

@@ -47,13 +47,14 @@ class FraudRun:
 
 @cache
 def fraud_run() -> FraudRun:
-    """Payments of 120 cards in 60 days, with a category, a number that is sometimes missing, declined rows and rows
-    without an outcome.
+    """Payments of 120 cards in 60 days, learned and judged twice, with a category, a number that is sometimes missing,
+    declined rows and rows without an outcome.
     """
     place = Path(mkdtemp(prefix="lepton-fraud-"))
     table = table_of(120, 60)
     pa.csv.write_csv(table, place / "tx.csv")
-    asked = [f"data.path={place / 'tx.csv'}", *NAMES, *FURTHER, *SMALL, f"run.dir={place / 'run'}"]
+    periods = ("split.test=7", "split.periods=2")
+    asked = [f"data.path={place / 'tx.csv'}", *NAMES, *FURTHER, *SMALL, *periods, f"run.dir={place / 'run'}"]
     (job,) = read_jobs("finance/fraud", asked, multirun=False)
     assert isinstance(job.settings, Fraud)
     return FraudRun(job.settings, execute(job, Progress(quiet=True)), table)

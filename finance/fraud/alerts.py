@@ -34,7 +34,7 @@ def by_day(asked: Investigation, prepared: Prepared, ground: Ground, days: Seque
 
 
 def by_scenario(ground: Ground, days: Sequence[Day], alerts: Sequence[Whole]) -> list[dict[str, Any]]:
-    """Cards hit by each known kind of fraud on a day when they were not closed, and how many of them were found."""
+    """Cards hit by each known kind of fraud, and how many of them were found on a day when they were hit."""
     scenario = ground.rows.scenario
     if scenario is None:
         return []
@@ -43,7 +43,7 @@ def by_scenario(ground: Ground, days: Sequence[Day], alerts: Sequence[Whole]) ->
         hit, caught = set(), set()
         for number, day in enumerate(days):
             low, high = np.searchsorted(ground.rows.time, [day.begin, day.begin + DAY])
-            some = set(ground.card[low:high][scenario[low:high] == kind].tolist()) - ground.known[number]
+            some = set(ground.card[low:high][scenario[low:high] == kind].tolist())
             hit |= some
             caught |= some & set(day.card[alerts[number]].tolist())
         among = metrics.share(np.array([card in caught for card in sorted(hit)], np.float64))

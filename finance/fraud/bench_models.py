@@ -21,13 +21,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from finance.fraud.budget import card_precision, cards, days_of, known_before
+from finance.fraud.budget import card_precision, closed, days_of
 from finance.fraud.detectors import telling
 from finance.fraud.features import Definition, names
 from finance.fraud.forest import fit_forest
 from finance.fraud.history import histories
 from finance.fraud.inputs import definition_of
-from finance.fraud.members import LABELS, combine, fit_members, thinned
+from finance.fraud.members import FOREST, LABELS, combine, fit_members, thinned
 from finance.fraud.parts import Fold, Period, periods
 from finance.fraud.rolling import COLUMNS, by_histories
 from finance.fraud.settings import Fraud
@@ -52,8 +52,8 @@ LAST = FIRST + (FOLDS - 1) * WEEK * DAY  # as FIRST, of the book's last fold
 LEARNED = {PUBLISHED: 7, OWN: 60}  # days before the delay
 AT_TERMINAL, COMPROMISED = 2, 28  # the scenario, and its days (Le Borgne et al. 2022, chapter 3.2)
 KNOWABLE = "what can be known"
-FOREST, COMBINED, PLAIN = "random forest", "combination", "MLP without anomaly scores"
-NAMES = LABELS | {PLAIN: PLAIN, KNOWABLE: KNOWABLE, FOREST: "Random forest", COMBINED: "Combination"}
+RANDOM, COMBINED, PLAIN = "random forest", "combination", "MLP without anomaly scores"
+NAMES = LABELS | {PLAIN: PLAIN, KNOWABLE: KNOWABLE, RANDOM: "Random forest", COMBINED: "Combination"}
 OURS = ("mlp", PLAIN, "autoencoder", "variational", "one_class", COMBINED)
 METRICS = ("auc", "average_precision", "card_precision_100", "auc of what can be known")
 BOOKS_WEEKS, FOLD_0 = ", the book's weeks", ", fold 0"
@@ -124,13 +124,7 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
 def asked(transactions: Transactions, fold: Fold) -> Whole:
     """Test rows, without cards whose fraud was known when the day began."""
     rows = fold.test.rows(transactions)
-    card, day = cards(transactions)[rows], (transactions.time[rows] - fold.test.begin) // DAY
-    starts = list(range(fold.test.begin, fold.test.end, DAY))
-    known = known_before(transactions, starts, WEEK * DAY, since=fold.train.begin)
-    gone = np.zeros(len(rows), bool)
-    for number, found in enumerate(known):
-        gone |= (day == number) & np.isin(card, list(found))
-    return rows[~gone]
+    return rows[~closed(transactions, rows, begin=fold.test.begin, delay=WEEK * DAY)]
 
 
 def figures(
@@ -198,11 +192,11 @@ def _rivals(
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """As `_networks`."""
     good = train.rows.numeric[train.target == 0]
-    yield "isolation_forest", fit_forest(good, telling(columns.names, ()), seed=settings.seed).logit(test)
+    yield FOREST, fit_forest(good, telling(columns.names, ()), seed=settings.seed).logit(test)
     few, weight = thinned(train, settings.seed)
     forest = RandomForestClassifier(n_estimators=100, random_state=settings.seed, n_jobs=1)
     forest.fit(np.nan_to_num(train.rows.numeric[few], nan=-1.0), train.target[few], weight)
-    yield FOREST, forest.predict_proba(np.nan_to_num(test.numeric, nan=-1.0))[:, 1]
+    yield RANDOM, forest.predict_proba(np.nan_to_num(test.numeric, nan=-1.0))[:, 1]
     logistic = LogisticRegression(max_iter=1000, solver="newton-cholesky")
     linear = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), logistic)
     linear.fit(train.rows.numeric, train.target)

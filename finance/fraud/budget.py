@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from finance.fraud.transactions import DAY, FRAUD, UNIT, Transactions, Whole
 
+LATELY = 7 * DAY  # reports that still count when a period begins
+
 Floats = NDArray[np.float64]
 
 
@@ -68,13 +70,12 @@ class Looked:
     open_frauds: Whole
 
 
-def look(days: Sequence[Day], budget: int, *, known: Sequence[frozenset[int]] | None = None) -> Looked:
-    """known: of each day, cards that are known to be compromised and are not looked at any more."""
+def look(days: Sequence[Day], budget: int) -> Looked:
+    """The first cards of each day, without those that were found on a day before."""
     found: set[int] = set()
     alerts, hits, saved, frauds = [], [], [], []
-    for number, day in enumerate(days):
-        gone = found | (known[number] if known is not None else frozenset())
-        open_ = np.flatnonzero(~np.isin(day.card, list(gone))) if gone else np.arange(len(day.card))
+    for day in days:
+        open_ = np.flatnonzero(~np.isin(day.card, list(found))) if found else np.arange(len(day.card))
         top = open_[:budget]
         alerts.append(top)
         hits.append(int(day.fraud[top].sum()))
@@ -84,9 +85,9 @@ def look(days: Sequence[Day], budget: int, *, known: Sequence[frozenset[int]] | 
     return Looked(alerts, np.array(hits), np.array(saved), np.array(frauds))
 
 
-def card_precision(days: Sequence[Day], budget: int, *, known: Sequence[frozenset[int]] | None = None) -> float:
+def card_precision(days: Sequence[Day], budget: int) -> float:
     """Mean over the days of frauds found by the budget, over the budget: CP@k."""
-    return float(look(days, budget, known=known).hits.mean() / budget)
+    return float(look(days, budget).hits.mean() / budget)
 
 
 def threshold_for(days: Sequence[Day], budget: int) -> float:
@@ -96,9 +97,17 @@ def threshold_for(days: Sequence[Day], budget: int) -> float:
     return float(np.median([day.score[min(budget, len(day.score)) - 1] for day in days if len(day.score)]))
 
 
-def known_before(transactions: Transactions, days: Sequence[int], delay: int, *, since: int) -> list[frozenset[int]]:
-    """For each day: cards with a fraud between `since` and `delay` before the day. All in microseconds."""
+def closed(transactions: Transactions, rows: Whole, *, begin: int, delay: int) -> NDArray[np.bool_]:
+    """Whether the card of each of these rows is known to be compromised when its day begins, [rows]: it pays no more.
+
+    rows: positions at or after `begin`, the first moment of a period; delay: from a fraud until it is reported. Both in
+    microseconds. Reports of the week before the period count too, as in the Handbook's protocol; what was reported
+    earlier was closed long since where cards are real, and where such a card is still in use it is worth looking at.
+    """
     card = cards(transactions)
-    fraud = np.flatnonzero(transactions.label == FRAUD)
-    time = transactions.time[fraud]
-    return [frozenset(card[fraud[(time >= since) & (time < day - delay)]].tolist()) for day in days]
+    fraud = np.flatnonzero((transactions.label == FRAUD) & (transactions.time >= begin - delay - LATELY))
+    first = np.full(int(card.max(initial=0)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, card[fraud], transactions.time[fraud])
+    day = begin + (transactions.time[rows] - begin) // DAY * DAY
+    gone: NDArray[np.bool_] = first[card[rows]] < day - delay
+    return gone

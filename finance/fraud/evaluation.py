@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from lepton_solutions.metrics import Interval
 from lepton_solutions.reporting.run import Record
+from lepton_solutions.resampling import student
 
 MODEL, BASELINE, AMOUNT, NOBODY, HINDSIGHT = "this model", "baseline", "by amount", "nobody", "hindsight"
 
@@ -179,8 +180,9 @@ class Example(Record):
 
 class Evaluation(Record):
     """evaluation.json. unit: what is investigated, `card`. delay: days until a fraud is reported. Differences are
-    paired: this model's figure less that of the baseline. recall: share of the cards with a fraud that are found, None
-    where all of them were closed before.
+    paired: this model's figure less that of the baseline. recall: share of the cards with a fraud that are found.
+    periods: metrics of each variant on the test days of every prequential period, the latest, which all the rest is
+    about, first; test_periods says when these were.
     """
 
     unit: str
@@ -194,9 +196,11 @@ class Evaluation(Record):
     detectors: tuple[str, ...]
     validation: dict[str, dict[str, float]]
     test: dict[str, dict[str, Interval]]
+    periods: tuple[dict[str, dict[str, float]], ...]
+    test_periods: tuple[str, ...]
     better_than_baseline: dict[str, Interval]
     precision_recall: dict[str, Points]
-    recall: Interval | None
+    recall: Interval
     days: tuple[DayFacts, ...]
     money: Money
     line: Line
@@ -209,6 +213,21 @@ class Evaluation(Record):
     def is_baseline(self) -> bool:
         """Whether the model in use is the best simple one itself, and so would be shown twice."""
         return self.combine == (self.baseline,)
+
+    @property
+    def over_periods(self) -> dict[str, dict[str, Interval]]:
+        """Metrics of each variant as means over the periods, with Student's interval as far as a metric can reach; of a
+        single period, `test`.
+        """
+        if len(self.periods) == 1:
+            return self.test
+
+        def over(name: str, metric: str) -> Interval:
+            found = student([period[name][metric] for period in self.periods])
+            top = found.high if metric == "log_loss" else min(found.high, 1.0)
+            return Interval(found.value, max(found.low, 0.0), top)
+
+        return {name: {metric: over(name, metric) for metric in first} for name, first in self.periods[0].items()}
 
     def policies(self) -> list[Policy]:
         """Each once, the one that saves most first."""

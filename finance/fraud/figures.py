@@ -28,13 +28,13 @@ def fraud_figures(metrics: RunMetrics, found: Evaluation) -> dict[str, Figure]:
     figures = {
         "precision_recall": _precision_recall(metrics, found, supervised),
         "average_precision": plots.metric_figure(
-            {metrics.label(name): found.test[name]["average_precision"] for name in models},
+            {metrics.label(name): found.over_periods[name]["average_precision"] for name in models},
             title="Average precision of all models on the same test payments",
             metric="average precision",
         ),
         "days": _days(found),
         "card_precision": plots.metric_figure(
-            {metrics.label(name): found.test[name]["card_precision"] for name in models},
+            {metrics.label(name): found.over_periods[name]["card_precision"] for name in models},
             title=f"Share of frauds among the {found.budget:,} {found.unit}s looked at a day",
             metric=f"{found.unit} precision at {found.budget:,}",
         ),

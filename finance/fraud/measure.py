@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from finance.fraud.alerts import by_day, by_scenario, line_by_week
-from finance.fraud.budget import Day, Floats, look
+from finance.fraud.budget import Day, Floats, card_precision, look
 from finance.fraud.drift import drift
 from finance.fraud.examples import examples
 from finance.fraud.explain import Explainer
@@ -26,12 +26,13 @@ from finance.fraud.money import money
 from finance.fraud.prepare import Prepared, read, read_definition
 from finance.fraud.replay import Ground, ground_of, replay
 from finance.fraud.settings import Fraud
-from finance.fraud.train import detectors_of, load_models, read_learned, sample_of, usual_in
+from finance.fraud.train import detectors_of, folder_of, load_models, read_learned, sample_of, usual_in
 from finance.fraud.transactions import DAY, FRAUD, UNIT, Whole
 from lepton_solutions.class_metrics import class_metrics, metric_difference
 from lepton_solutions.data.decision import Decision
 from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST, TRAIN
 from lepton_solutions.files import write_json
+from lepton_solutions.metrics import metric_values
 from lepton_solutions.progress import Progress
 
 METRICS = ("average_precision", "auc", "brier", "ece", "log_loss")
@@ -43,12 +44,12 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     """Every variant on the test period, with intervals that resample cards."""
     prepared, learned, definition = read(run), read_learned(run), read_definition(run)
     samples = {part: sample_of(run, prepared, part) for part in range(len(PARTS))}
-    models = load_models(run)
-    detectors = detectors_of(models)
+    columns, models = columns_of(definition, prepared.transactions.columns), load_models(run)
+    detectors = detectors_of(models, settings, columns, prepared, samples[TRAIN])
     decisions = {name: Decision.from_json(saved) for name, saved in learned["decisions"].items()}
     said = {name: one.logit(samples[TEST].rows) for name, one in {**models, **detectors}.items()}
     chance = {name: decisions[name].probability(logit) for name, logit in said.items()}
-    ground = ground_of(prepared, TEST, delay=definition.delay, seed=settings.seed)
+    ground = ground_of(prepared, TEST, seed=settings.seed)
     days = {name: ground.days(p) for name, p in chance.items()}
     budget, baseline = settings.decision.budget, learned["baseline"]
     progress.update(0.2, "metrics")
@@ -58,11 +59,10 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
         part: chance[OURS] if part == TEST else decisions[OURS].probability(models[OURS].logit(sample.rows))
         for part, sample in samples.items()
     }
-    alerts = look(days[OURS], budget, known=ground.known).alerts
-    columns = columns_of(definition, prepared.transactions.columns)
+    alerts = look(days[OURS], budget).alerts
     rows = {part: sample.rows for part, sample in samples.items()}
     explainer = Explainer(definition, columns, usual_in(prepared, samples[TRAIN]))
-    recall = ground.interval_of(lambda times: replay(days[OURS], budget, times, known=ground.known).recall)
+    recall = ground.interval_of(lambda times: replay(days[OURS], budget, times).recall)
     found: dict[str, Any] = {
         "unit": next(iter(ground.rows.entities), "transaction"),
         "budget": budget,
@@ -77,7 +77,7 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
         "test": test,
         "better_than_baseline": _differences(ground, decisions, chance, days, baseline, budget),
         "precision_recall": {name: precision_recall(ground.rows.label, p) for name, p in chance.items()},
-        "recall": None if np.isnan(recall.value) else recall.to_json(),
+        "recall": recall.to_json(),
         "days": by_day(settings.decision, prepared, ground, days[OURS]),
         "scenarios": by_scenario(ground, days[OURS], alerts),
         "line": line_by_week(prepared, ground, days[OURS], decisions[OURS].threshold, budget),
@@ -88,6 +88,12 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     }
     progress.update(0.7, "money")
     found["money"] = money(ground, days[OURS], days[baseline], settings.decision)
+    progress.update(0.8, "periods before")
+    found["test_periods"] = [one.card.parts[PARTS[TEST]].told for one in (prepared, *prepared.earlier())]
+    found["periods"] = [
+        {name: {metric: one["value"] for metric, one in measured.items()} for name, measured in test.items()},
+        *(_before(settings, run, period) for period in prepared.earlier()),
+    ]
     progress.update(0.9, "drift")
     found["drift"] = drift(prepared, columns, rows, score, reach=definition.reach)
     write_json(out / "evaluation.json", found)
@@ -95,6 +101,21 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     _write_predictions(ground, chance[OURS], anomaly, days[OURS], alerts, out)
     saved = found["money"]["saved"]["value"]
     progress.update(1.0, f"{budget} {found['unit']}s a day save {saved:,.0f} a day on test days")
+
+
+def _before(settings: Fraud, run: Path, prepared: Prepared) -> dict[str, dict[str, float]]:
+    """The metrics of each variant on the test days of an earlier period."""
+    folder = folder_of(run, prepared)
+    train, test = (sample_of(run, prepared, part) for part in (TRAIN, TEST))
+    columns = columns_of(read_definition(run), prepared.transactions.columns)
+    models, decisions = load_models(folder), read_learned(folder)["decisions"]
+    ground, found = ground_of(prepared, TEST, seed=settings.seed), {}
+    for name, one in {**models, **detectors_of(models, settings, columns, prepared, train)}.items():
+        chance = Decision.from_json(decisions[name]).probability(one.logit(test.rows))
+        values = metric_values(test.target, chance, test.weight)
+        precision = card_precision(ground.days(chance), settings.decision.budget)
+        found[name] = {metric: values[metric] for metric in METRICS} | {"card_precision": precision}
+    return found
 
 
 def precision_recall(label: NDArray[np.int8], score: Floats) -> dict[str, list[float]]:
@@ -117,9 +138,7 @@ def _measured(ground: Ground, p: Floats, line: float, days: Sequence[Day], budge
     called = (p >= line).astype(np.int64)
     label = ground.rows.label.astype(np.int64)
     found = class_metrics("binary", label, p, called, groups=ground.card, generator=ground.draws())
-    precision = ground.interval_of(
-        lambda times: replay(days, budget, times, known=ground.known).hits.mean(axis=1) / budget
-    )
+    precision = ground.interval_of(lambda times: replay(days, budget, times).hits.mean(axis=1) / budget)
     return {name: found[name].to_json() for name in METRICS} | {"card_precision": precision.to_json()}
 
 
@@ -145,7 +164,7 @@ def _differences(
     assert precision is not None  # the split gives each part both outcomes
 
     def cards_found(times: Floats) -> Floats:
-        ours, theirs = (replay(days[name], budget, times, known=ground.known).hits for name in (OURS, baseline))
+        ours, theirs = (replay(days[name], budget, times).hits for name in (OURS, baseline))
         return (ours - theirs).mean(axis=1) / budget
 
     return {

@@ -31,6 +31,7 @@ from lepton_solutions.training.tabular import fit_mlp
 OURS = "trained"  # the combination, which ships
 COMBINED = ("mlp", "lightgbm")
 SIMPLE = ("logistic", "lightgbm")  # the baselines, one of which is `baseline`
+FOREST = "isolation_forest"
 LABELS = {
     "mlp": "MLP with anomaly scores",
     "lightgbm": "LightGBM",
@@ -38,8 +39,9 @@ LABELS = {
     "autoencoder": "Autoencoder",
     "variational": "Variational autoencoder",
     "one_class": "One-class network",
-    "isolation_forest": "Isolation forest",
+    FOREST: "Isolation forest",
 }
+MANY, PENALTY = 50_000, 1e-5  # of so many rows the logistic regression takes any weak penalty, and none is chosen
 GOOD_ROWS = 100_000  # that the network and the logistic regression learn from; all frauds beside them
 # Settled on the Handbook's payments of weeks before those reported: 2,000 bins find the edges of sharp rules, such as
 # an amount of 220, which 255 miss.
@@ -152,8 +154,9 @@ def fit_members(
         told(0.9, LABELS["logistic"])
         rows, weight = few
         models["logistic"] = fit_logistic(
-            fitted.rows.take(rows), fitted.target[rows], weight, columns=columns, seed=settings.seed
-        )
+            fitted.rows.take(rows), fitted.target[rows], weight, columns=columns, seed=settings.seed,
+            penalty=PENALTY if len(rows) > MANY else None, bent=False,
+        )  # fmt: skip
     return models, detectors
 
 

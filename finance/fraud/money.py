@@ -38,7 +38,7 @@ def money(ground: Ground, ours: Sequence[Day], baseline: Sequence[Day], asked: I
     def saved(name: str, budget: int, times: Floats) -> Floats:
         if name == NOBODY:
             return np.zeros(len(times))
-        return _saved(replay(played[name], budget, times, known=ground.known), asked)
+        return _saved(replay(played[name], budget, times), asked)
 
     def over(other: str) -> dict[str, float]:
         k = asked.budget

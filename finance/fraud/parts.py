@@ -3,7 +3,8 @@
     train | delay | validation | calibration | delay | test
 
 In a delay nobody knows yet what was a fraud, so neither what is learned nor what is chosen may reach into it: a model
-that goes live on the first test day has seen no outcome that the team would not have had.
+that goes live on the first test day has seen no outcome that the team would not have had. A prequential evaluation
+does this several times, each a test period earlier.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finance.fraud.budget import closed
 from finance.fraud.settings import Split
 from finance.fraud.transactions import DAY, FRAUD, GOOD, NO_OUTCOME, Transactions, Whole
-from lepton_solutions.data.splits import PARTS, TEST
+from lepton_solutions.data.splits import PARTS, TEST, TRAIN
 from lepton_solutions.data.times import Clock
 from lepton_solutions.errors import UserError
 
@@ -75,34 +77,40 @@ def periods(begin: int, *, train: float, delay: float, test: float, folds: int) 
 
 
 def split_in_time(
-    transactions: Transactions, asked: Split, *, delay: float, clock: Clock
+    transactions: Transactions, asked: Split, *, delay: float, clock: Clock, earlier: int = 0
 ) -> tuple[NDArray[np.int8], dict[str, Period]]:
     """The part of each row, int8 [n], an index into `PARTS` or `NO_PART`; and the period of each part.
 
-    delay: days until an outcome is known, where `asked` has no delay of its own. Rows without an outcome, in a delay,
-    before the train period, or not usable before the next part begins (`data.known_at`) are in no part.
-    Raises UserError where the data is too short for what is asked, and where a period lacks frauds or good rows.
+    delay: days until an outcome is known; between the periods too, where `asked` has no delay of its own. earlier: by
+    how many test periods all is moved back. Rows without an outcome, in a delay, before the train period, or not usable
+    before the next part begins (`data.known_at`) are in no part, nor are those that are judged but whose card is known
+    to be compromised. Raises UserError where the data is too short for what is asked, and where a period lacks frauds
+    or good rows.
     """
     if not len(transactions):
         raise UserError("found no transactions to split")
     begin = int(transactions.time[0]) // DAY * DAY
     end = (int(transactions.time[-1]) // DAY + 1) * DAY
-    found = _periods(asked, begin, end, delay)
+    found = _periods(asked, begin, end, delay, earlier)
     part = np.full(len(transactions), NO_PART, np.int8)
     for code, name in enumerate(PARTS):
         until = found["test"].begin if code else found["validation"].begin
-        part[found[name].rows(transactions, known=None if code == TEST else until)] = code
+        rows = found[name].rows(transactions, known=None if code == TEST else until)
+        if code != TRAIN:
+            rows = rows[~closed(transactions, rows, begin=found[name].begin, delay=_days(delay))]
+        part[rows] = code
     _check(transactions, part, found, clock, whole=asked.train is None)
     return part, found
 
 
-def _periods(asked: Split, begin: int, end: int, delay: float) -> dict[str, Period]:
+def _periods(asked: Split, begin: int, end: int, delay: float, earlier: int) -> dict[str, Period]:
     span = (end - begin) / DAY
     week = 7 if span >= SHORT else span / 8
     validation = asked.validation or week
     calibration = asked.calibration or validation
     test = asked.test or 2 * validation
     wait = (delay if span >= SHORT else min(delay, span / 8)) if asked.delay is None else asked.delay
+    end -= earlier * _days(test)
     judged = end - _days(test)
     calibrated = judged - _days(wait)
     validated = calibrated - _days(calibration)
@@ -114,8 +122,10 @@ def _periods(asked: Split, begin: int, end: int, delay: float) -> dict[str, Peri
         )
         raise UserError(
             f"split: the data spans {span:g} days, too few for {told}"
+            + (f", {earlier} test periods earlier" if earlier else "")
             + (", and some to learn from" if asked.train is None else f", and {asked.train:g} to learn from"),
-            hint="shorter periods: split.validation, split.calibration, split.test, split.delay",
+            hint="shorter periods: split.validation, split.calibration, split.test, split.delay"
+            + (f"; or split.periods={earlier}" if earlier else ""),
         )
     return {
         "train": Period(first, learned),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from finance.fraud.audit import Features, audit, audit_truncation
@@ -29,6 +30,7 @@ from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, 
 from lepton_solutions.data.findings import failures
 from lepton_solutions.data.kinds import MAX_LEVELS
 from lepton_solutions.data.splits import PARTS, TRAIN
+from lepton_solutions.data.times import read_moments
 from lepton_solutions.errors import UserError
 from lepton_solutions.files import write_json, write_text
 from lepton_solutions.reporting.run import Record
@@ -56,7 +58,7 @@ class Card(Record):
     """`data.json`: what is known of the transactions beside their arrays.
 
     layout: how new rows are read, see `layout.Layout`; its columns have the levels of the train period. entities: how
-    many there are of each kind. amount: of all frauds, units.
+    many there are of each kind. amount: of all frauds, units. earlier: parts of the prequential periods before.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Card(Record):
     without_outcome: int
     entities: dict[str, int]
     parts: dict[str, PartFacts]
+    earlier: tuple[dict[str, PartFacts], ...] = ()
     licence: str | None
     cite: str | None
     meanings: dict[str, str]
@@ -80,15 +83,30 @@ class Card(Record):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the stage leaves. part: int8 [n], an index into `PARTS`, -1 for rows that are history alone."""
+    """What the stage leaves. parts: int8 [periods, n], an index into `PARTS`, -1 for rows that are history alone, of
+    each prequential period, the latest first. period: which of them is meant; `card.parts` are those of this one.
+    """
 
     transactions: Transactions
-    part: NDArray[np.int8]
+    parts: NDArray[np.int8]
     card: Card
+    period: int = 0
+
+    @property
+    def part(self) -> NDArray[np.int8]:
+        """[n], of this period."""
+        return self.parts[self.period]
 
     def rows(self, part: int) -> Whole:
         """Positions of one part, in the order of time."""
         return np.flatnonzero(self.part == part)
+
+    def earlier(self) -> list[Prepared]:
+        """The same of the periods before, the latest first."""
+        return [
+            replace(self, card=self.card.model_copy(update={"parts": parts}), period=number)
+            for number, parts in enumerate(self.card.earlier, 1)
+        ]
 
 
 def prepare(
@@ -96,41 +114,62 @@ def prepare(
     run: Path,
     out: Path,
     *,
-    collected: Collected | None = None,
+    collected: Collected,
     features: Features | None = None,
     names: Sequence[str] = (),
 ) -> NDArray[np.int8]:
-    """Transactions, parts and audit, and the part of each row [n]; a failing audit ends the run, and `audit.json` stays
-    to say why.
+    """Transactions, parts and audit, and the part of each row in each period [periods, n]; a failing audit ends the
+    run, and `audit.json` stays to say why.
 
-    collected: the transactions themselves, instead of those that `data` names. features, names: what the models will
-    read of a history, and the names of that, to be tested for knowledge of the future.
+    features, names: what the models will read of a history, and the names of that, to be tested for knowledge of the
+    future.
     """
-    found = collect(settings.data) if collected is None else collected
-    rows = found.transactions
-    part, periods = split_in_time(rows, settings.split, delay=settings.features.delay, clock=found.layout.clock)
-    findings = audit(rows, part, target=found.layout.target or "fraud")
+    rows, asked, clock = collected.transactions, settings.split, collected.layout.clock
+    cut = partial(split_in_time, rows, asked, delay=settings.features.delay, clock=clock)
+    each = [cut(earlier=number) for number in range(asked.periods)]
+    parts, periods = np.stack([part for part, _ in each]), [period for _, period in each]
+    part = parts[0]
+    findings = audit(rows, part, target=collected.layout.target or "fraud")
     if features is not None:
         findings = audit_truncation(rows, features, delay=settings.features.delay, names=names) + findings
     rows, notes = with_levels_of(rows, part == TRAIN)
-    layout = replace(found.layout, columns=rows.columns)
-    write(replace(found, transactions=rows, layout=layout, notes=(*found.notes, *notes)), part, periods, out)
+    layout = replace(collected.layout, columns=rows.columns)
+    write(replace(collected, transactions=rows, layout=layout, notes=(*collected.notes, *notes)), parts, periods, out)
     write_json(out / AUDIT, [finding.to_json() for finding in findings])
     error = failures(findings)
     if error is not None:
         (out / AUDIT).replace(run / AUDIT)
-        raise UserError(f"{found.name}: {error.message}", hint=error.hint)
-    return part
+        raise UserError(f"{collected.name}: {error.message}", hint=error.hint)
+    return parts
 
 
 def prepare_rows(settings: Fraud, run: Path, out: Path, *, collected: Collected | None = None) -> None:
     """The first stage: `prepare`, and the histories of all rows that are in a part, float32 [n, features]."""
-    found = collect(settings.data) if collected is None else collected
+    found = _until(settings.split.until, collect(settings.data) if collected is None else collected)
     definition = definition_of(settings, tuple(found.transactions.entities))
     features = partial(histories, definition=definition)
-    part = prepare(settings, run, out, collected=found, features=features, names=names_of(definition))
+    parts = prepare(settings, run, out, collected=found, features=features, names=names_of(definition))
     write_json(out / DEFINITION, definition.to_json())
-    np.save(out / FEATURES, features(found.transactions)[part >= 0].astype(np.float32))
+    np.save(out / FEATURES, features(found.transactions)[kept(parts)].astype(np.float32))
+
+
+def kept(parts: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Of which rows features are kept, [n]: those in a part of any period. parts: [periods, n]."""
+    used: NDArray[np.bool_] = np.any(parts >= 0, axis=0)
+    return used
+
+
+def _until(moment: str | None, found: Collected) -> Collected:
+    """What happened before the moment."""
+    if moment is None:
+        return found
+    clock, name = found.layout.clock, "split.until"
+    (end,) = read_moments(pa.array([moment]), name=name, where=name, clock=clock)[1]
+    rows = found.transactions
+    before = int(np.searchsorted(rows.time, end))
+    if not before:
+        raise UserError(f"{name}: no transaction is before {moment}, the first is at {clock.told(int(rows.time[0]))}")
+    return replace(found, transactions=rows.take(slice(0, before)))
 
 
 def read_definition(folder: Path) -> Definition:
@@ -172,8 +211,8 @@ def with_levels_of(transactions: Transactions, train: NDArray[np.bool_]) -> tupl
     return replace(transactions, extras=extras, columns=Columns(tuple(columns))), notes
 
 
-def write(found: Collected, part: NDArray[np.int8], periods: dict[str, Period], folder: Path) -> None:
-    """`transactions.npz` and `data.json`."""
+def write(found: Collected, parts: NDArray[np.int8], periods: Sequence[dict[str, Period]], folder: Path) -> None:
+    """`transactions.npz` and `data.json`. parts: [periods, n]."""
     rows = found.transactions
     arrays: dict[str, NDArray[np.generic]] = {
         "id": rows.id,
@@ -183,7 +222,7 @@ def write(found: Collected, part: NDArray[np.int8], periods: dict[str, Period], 
         "declined": rows.declined,
         "numeric": rows.extras.numeric,
         "codes": rows.extras.codes,
-        "part": part,
+        "parts": parts,
     }
     arrays |= {} if rows.seen is rows.time else {"seen": rows.seen}
     arrays |= {} if rows.scenario is None else {"scenario": rows.scenario}
@@ -191,6 +230,20 @@ def write(found: Collected, part: NDArray[np.int8], periods: dict[str, Period], 
     arrays |= {f"levels/{kind}": names for kind, names in rows.levels.items()}
     np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]  # numpy's stub means its own keywords
     fraud = rows.label == FRAUD
+    told = [
+        {
+            name: PartFacts(
+                begin=period[name].begin,
+                end=period[name].end,
+                told=period[name].told(found.layout.clock),
+                rows=int((part == code).sum()),
+                frauds=int((fraud & (part == code)).sum()),
+                amount=float(rows.amount[fraud & (part == code)].sum() / UNIT),
+            )
+            for code, name in enumerate(PARTS)
+        }
+        for part, period in zip(parts, periods, strict=True)
+    ]
     card = Card(
         source=found.name,
         layout=found.layout.to_json(),
@@ -200,17 +253,8 @@ def write(found: Collected, part: NDArray[np.int8], periods: dict[str, Period], 
         declined=int(rows.declined.sum()),
         without_outcome=int((rows.label == NO_OUTCOME).sum()),
         entities={kind: len(names) for kind, names in rows.levels.items()},
-        parts={
-            name: PartFacts(
-                begin=periods[name].begin,
-                end=periods[name].end,
-                told=periods[name].told(found.layout.clock),
-                rows=int((part == code).sum()),
-                frauds=int((fraud & (part == code)).sum()),
-                amount=float(rows.amount[fraud & (part == code)].sum() / UNIT),
-            )
-            for code, name in enumerate(PARTS)
-        },
+        parts=told[0],
+        earlier=tuple(told[1:]),
         licence=found.licence,
         cite=found.cite,
         meanings=dict(found.meanings),
@@ -241,4 +285,4 @@ def read(folder: Path) -> Prepared:
         columns=card.read_layout().columns,
         scenario=arrays.get("scenario"),
     )
-    return Prepared(rows, arrays["part"], card)
+    return Prepared(rows, arrays["parts"], card)

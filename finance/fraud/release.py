@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from finance.fraud.evaluation import Evaluation
 from finance.fraud.members import LABELS, OURS, Model
 from finance.fraud.predictor import PIPELINE, USUAL, FraudPredictor
 from finance.fraud.prepare import AUDIT, Prepared, read, read_definition
@@ -17,6 +18,7 @@ from lepton_solutions import bundle
 from lepton_solutions.data.splits import TEST, TRAIN
 from lepton_solutions.engines import ENGINE, Engine, latency_ms
 from lepton_solutions.files import write_json, write_text
+from lepton_solutions.metrics import Interval
 from lepton_solutions.models.graphs import average
 from lepton_solutions.pipeline import about
 from lepton_solutions.progress import Progress
@@ -52,7 +54,7 @@ def export(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     engines = {name: Engine(graph, threads=1) for name, graph in graphs.items()}
     speed = {name: latency_ms(partial(engine.logit, one.numeric, one.codes)) for name, engine in engines.items()}
     figures = {name: {"size_bytes": sizes[name], "latency_ms": speed[name], "engine": ENGINE} for name in graphs}
-    for kind in evaluation["detectors"]:  # these do not leave the lab alone
+    for kind in settings.model.anomaly:  # these do not leave the lab alone
         figures[kind] = {"size_bytes": (run / MODELS / "mlp" / f"{kind}.safetensors").stat().st_size}
     write_json(out / "metrics.json", _summary(settings, run, learned, evaluation, figures) | {"parity": proof})
 
@@ -79,14 +81,18 @@ def write_model(folder: Path, run: Path, prepared: Prepared, model: Model, graph
 def _summary(
     settings: Fraud, run: Path, learned: dict[str, Any], evaluation: dict[str, Any], figures: dict[str, dict[str, Any]]
 ) -> dict[str, object]:
-    """`metrics.json`, but for parity. figures: size and speed of a model, where it has any."""
-    test, validation, baseline = evaluation["test"], evaluation["validation"], learned["baseline"]
+    """`metrics.json`, but for parity. figures: size and speed of a model, where it has any. `test` is the mean over the
+    prequential periods, `latest` that of the last of them alone.
+    """
+    found = Evaluation.model_validate(evaluation)
+    test, validation, baseline = found.over_periods, evaluation["validation"], learned["baseline"]
     combined = " + ".join(LABELS[name] for name in learned["combine"])
 
     def variant(name: str, label: str) -> dict[str, Any]:
         return {
             "label": label,
-            "test": test[name],
+            "test": {metric: one.to_json() for metric, one in test[name].items()},
+            "latest": evaluation["test"][name],
             "validation": validation.get(name, {}),
             **figures.get(name, {}),
         }
@@ -96,7 +102,7 @@ def _summary(
         "primary": "average_precision",
         "chosen": OURS,
         "seed": settings.seed,
-        "headline": _headline(settings, evaluation, baseline),
+        "headline": _headline(settings, found),
         "variants": {
             "baseline": variant(baseline, LABELS[baseline]),
             OURS: variant(OURS, combined if len(learned["combine"]) == 1 else f"Combination: {combined}"),
@@ -108,27 +114,28 @@ def _summary(
     }
 
 
-def _headline(settings: Fraud, evaluation: dict[str, Any], baseline: str) -> list[dict[str, str]]:
+def _headline(settings: Fraud, found: Evaluation) -> list[dict[str, str]]:
     """The three figures that matter."""
-    ours, budget = evaluation["test"][OURS], settings.decision.budget
-    rival, saved = evaluation["test"][baseline], evaluation["money"]["saved"]
+    test, saved, periods = found.over_periods, found.money.saved, len(found.periods)
+    ours, rival, budget = test[OURS], test[found.baseline]["average_precision"].value, settings.decision.budget
+    over = f" over {periods} test periods" if periods > 1 else ""
+    last = " in the last of them" if periods > 1 else ""
     return [
         {
             "name": "test average precision",
-            "text": f"{_ranged(ours['average_precision'])}; best baseline, {LABELS[baseline]}: "
-            f"{rival['average_precision']['value']:.3f}",
+            "text": f"{_ranged(ours['average_precision'])}{over}; best baseline, {LABELS[found.baseline]}: {rival:.3f}",
         },
         {
             "name": "card precision",
-            "text": f"{_ranged(ours['card_precision'])} of the {budget} cards investigated a day",
+            "text": f"{_ranged(ours['card_precision'])} of the {budget} cards investigated a day{over}",
         },
         {
             "name": "money saved",
-            "text": f"{saved['value']:,.0f} ({saved['low']:,.0f} to {saved['high']:,.0f}) a day after "
-            f"{settings.decision.cost_of_case:g} a case",
+            "text": f"{saved.value:,.0f} ({saved.low:,.0f} to {saved.high:,.0f}) a day after "
+            f"{settings.decision.cost_of_case:g} a case{last}",
         },
     ]
 
 
-def _ranged(found: dict[str, float]) -> str:
-    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+def _ranged(found: Interval) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

@@ -1,6 +1,6 @@
 """What looking at so many cards a day would have come to: on the cards there were, and on resamples of them.
 
-    ground = ground_of(prepared, rows, delay=7 * DAY, seed=0)
+    ground = ground_of(prepared, TEST, seed=0)
     days = ground.days(probability)
     ground.interval_of(lambda times: replay(days, 100, times).hits.mean(1) / 100)     # card precision, 95 % interval
 
@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from finance.fraud.budget import Day, Floats, cards, days_of, known_before
+from finance.fraud.budget import Day, Floats, cards, days_of
 from finance.fraud.prepare import Prepared
-from finance.fraud.transactions import DAY, Transactions, Whole
+from finance.fraud.transactions import Transactions, Whole
 from lepton_solutions.data.splits import PARTS
 from lepton_solutions.resampling import Interval, interval, resample, resamples
 
@@ -41,7 +41,7 @@ class Replay:
         return recovered * self.stopped - cost_of_case * self.looked
 
 
-def replay(days: Sequence[Day], budget: int, times: Floats, *, known: Sequence[frozenset[int]] | None = None) -> Replay:
+def replay(days: Sequence[Day], budget: int, times: Floats) -> Replay:
     """As `budget.look`, for many resamples at once. times: [k, cards], how often each card was drawn.
 
     A card that was drawn twice is looked at twice; where the budget ends between the two, both count as found.
@@ -50,8 +50,6 @@ def replay(days: Sequence[Day], budget: int, times: Floats, *, known: Sequence[f
     looked, hits, frauds, stopped = np.zeros((4, len(times), len(days)))
     for number, day in enumerate(days):
         w = times[:, day.card] * ~gone[:, day.card]
-        if known is not None and known[number]:
-            w *= ~np.isin(day.card, list(known[number]))
         taken = np.clip(budget - (np.cumsum(w, axis=1) - w), 0, w)
         looked[:, number] = taken.sum(axis=1)
         hits[:, number], frauds[:, number] = taken @ day.fraud, w @ day.fraud
@@ -68,14 +66,13 @@ def replay(days: Sequence[Day], budget: int, times: Floats, *, known: Sequence[f
 class Ground:
     """Days on which every policy is replayed alike.
 
-    rows: those with an outcome, their cards coded from 0 without gaps. begin, end: microseconds. known: of each day,
-    cards whose fraud was reported by then. seed: of the resamples, the same for every figure.
+    rows: those that are judged, their cards coded from 0 without gaps. begin, end: microseconds. seed: of the
+    resamples, the same for every figure.
     """
 
     rows: Transactions
     begin: int
     end: int
-    known: Sequence[frozenset[int]]
     seed: int
 
     @property
@@ -92,7 +89,7 @@ class Ground:
 
     def played(self, days: Sequence[Day], budget: int) -> Replay:
         """On the cards there were: k = 1."""
-        return replay(days, budget, np.ones((1, self._owners)), known=self.known)
+        return replay(days, budget, np.ones((1, self._owners)))
 
     def interval_of(self, figure: Callable[[Floats], Floats]) -> Interval:
         """figure: times [k, cards] to what is measured [k]."""
@@ -106,21 +103,13 @@ class Ground:
         return int(self.card.max()) + 1
 
 
-def ground_of(prepared: Prepared, part: int, *, delay: int, seed: int) -> Ground:
-    """The days of a part. delay: microseconds until a fraud is reported; from then on nobody looks at its card.
-
-    Reports of the days before the first one are not counted: such a card is closed long since where cards are real,
-    and where it is still in use it is worth looking at.
-    """
+def ground_of(prepared: Prepared, part: int, *, seed: int) -> Ground:
+    """The days of a part."""
     period = prepared.card.parts[PARTS[part]].period
     rows = prepared.transactions.take(prepared.rows(part))
-    starts = list(range(period.begin, period.end, DAY))
-    if not rows.entities:  # each transaction stands for itself, and does not come again
-        return Ground(rows, period.begin, period.end, [frozenset()] * len(starts), seed)
-    kind = next(iter(rows.entities))
-    codes, dense = np.unique(rows.entities[kind], return_inverse=True)
-    reported = known_before(prepared.transactions, starts, delay, since=period.begin - delay)
-    known = [frozenset(np.flatnonzero(np.isin(codes, list(gone))).tolist()) for gone in reported]
-    entities = {**rows.entities, kind: dense.reshape(-1)}
-    levels = {**rows.levels, kind: rows.levels[kind][codes]}
-    return Ground(replace(rows, entities=entities, levels=levels), period.begin, period.end, known, seed)
+    if rows.entities:
+        kind = next(iter(rows.entities))
+        codes, dense = np.unique(rows.entities[kind], return_inverse=True)
+        entities = {**rows.entities, kind: dense.reshape(-1)}
+        rows = replace(rows, entities=entities, levels={**rows.levels, kind: rows.levels[kind][codes]})
+    return Ground(rows, period.begin, period.end, seed)

@@ -22,6 +22,7 @@ from finance.fraud.backing import (
 )
 from finance.fraud.evaluation import NOBODY, Evaluation
 from finance.fraud.figures import fraud_figures
+from finance.fraud.members import LABELS, OURS
 from finance.fraud.prepare import Card
 from finance.fraud.verdict import (
     LIMITS,
@@ -214,15 +215,29 @@ def _models(metrics: RunMetrics, found: Evaluation, figures: Mapping[str, Figure
     ]
     tags = {metrics.chosen: "in use, best simple model" if found.is_baseline else "in use"}
     tags |= {found.baseline: "best simple model"} if found.baseline in models else {}
+    several = len(found.periods) > 1
+    over = f"Means over {len(found.periods)} test periods, each learned anew, with Student's intervals. "
     table = Table(
         ("Model", *METRICS.values(), "Size, kB", "Time, ms"),
         rows,
         "Models on the same test payments",
-        note=f"AP (average precision), AUC and precision at k, k = {found.budget:,} {found.unit}s a day: higher is "
-        "better. Brier, ECE (the calibration error) and log loss: lower is better. Detectors got their probabilities "
-        "from calibration days. The best simple model was chosen on validation days.",
+        note=f"{over if several else ''}AP (average precision), AUC and precision at k, k = {found.budget:,} "
+        f"{found.unit}s a day: higher is better. Brier, ECE (the calibration error) and log loss: lower is better. "
+        "Detectors got their probabilities from calibration days. The best simple model was chosen on validation days.",
         marked={place: tags[name] for place, name in enumerate(models) if name in tags},
     )
-    return Section(
-        "Models compared", [table, *pictures(figures, "precision_recall", "average_precision")], model_text(found)
-    )
+    shown = pictures(figures, "precision_recall", "average_precision")
+    return Section("Models compared", [table, *([_periods(found)] if several else []), *shown], model_text(found))
+
+
+def _periods(found: Evaluation) -> Table:
+    names = {OURS: "This model"} if found.is_baseline else {OURS: "This model", found.baseline: LABELS[found.baseline]}
+    shown = ("average_precision", "auc", "card_precision")
+    rows: list[tuple[Cell, ...]] = [
+        (told, label, *(f"{period[name][metric]:.3f}" for metric in shown))
+        for told, period in zip(found.test_periods, found.periods, strict=True)
+        for name, label in names.items()
+    ]
+    head = ("Test period", "Model", *(METRICS[metric] for metric in shown))
+    note = "The first is the one that all else on this page is about, and whose model is released."
+    return Table(head, rows, "Period by period", note=note, align="llrrr")

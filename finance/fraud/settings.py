@@ -26,6 +26,15 @@ class Simulator(Settings):
     seed: int = Field(ge=0, lt=2**32)
 
 
+class Protocol(Settings):
+    """`data.protocol`: what `split` and `decision` begin with."""
+
+    until: str | None
+    periods: int = Field(ge=1, le=52)
+    test: Days | None
+    budget: int = Field(ge=1)
+
+
 class TransactionTable(Settings):
     """`data`: which transactions, and which of their columns say what."""
 
@@ -42,6 +51,7 @@ class TransactionTable(Settings):
     action: str | None
     declined: tuple[str, ...]
     kinds: Overrides
+    protocol: Protocol
     simulator: Simulator
 
     @field_validator("entity")
@@ -67,9 +77,11 @@ class Features(Settings):
 
 
 class Split(Settings):
-    """`split`: periods in the order of time, counted back from the last day of the data."""
+    """`split`: periods in the order of time, counted back from the last day of the data, or from `until`."""
 
     kind: str
+    until: str | None
+    periods: int = Field(ge=1, le=52)
     train: Days | None
     validation: Days | None
     calibration: Days | None

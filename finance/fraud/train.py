@@ -12,17 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from finance.fraud.budget import card_precision, days_of, threshold_for
-from finance.fraud.detectors import Detector
+from finance.fraud.detectors import telling
 from finance.fraud.explain import Usual, usual_of
+from finance.fraud.forest import fit_forest
 from finance.fraud.inputs import columns_of, rows_of
-from finance.fraud.members import OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members
-from finance.fraud.prepare import FEATURES, Prepared, read, read_definition
+from finance.fraud.members import FOREST, OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members
+from finance.fraud.prepare import FEATURES, Prepared, kept, read, read_definition
 from finance.fraud.settings import Fraud
 from finance.fraud.transactions import FRAUD, UNIT
 from lepton_solutions import metrics
+from lepton_solutions.data.columns import Columns
 from lepton_solutions.data.decision import Decision, sigmoid
 from lepton_solutions.data.prepare import Sample
-from lepton_solutions.data.splits import CALIBRATION, PARTS, TRAIN, VALIDATION
+from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST, TRAIN, VALIDATION
 from lepton_solutions.files import write_json
 from lepton_solutions.models.boosting import Boosting
 from lepton_solutions.models.combination import Combination
@@ -40,20 +42,44 @@ KINDS: dict[str, type[FraudNet] | type[Boosting] | type[Additive]] = {
 
 
 def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
-    """All models on the train period, chosen on validation, calibrated and given their line on calibration days."""
+    """All models on the train period, chosen on validation, calibrated and given their line on calibration days; and
+    the same for each period before, whose models are for the evaluation alone.
+    """
     prepared = read(run)
+    told = _learn(settings, run, prepared, out, progress=progress, folder=run / "training" / "mlp")
+    for period in prepared.earlier():
+        progress.update(0.95, f"anew for the test period {period.card.parts[PARTS[TEST]].told}")
+        _learn(settings, run, period, folder_of(out, period))
+    progress.update(1.0, told)
+
+
+def folder_of(run: Path, period: Prepared) -> Path:
+    """Where a period's `models` and `learned.json` lie: those of the latest in the run folder itself."""
+    return run / MODELS / f"earlier-{period.period}" if period.period else run
+
+
+def _learn(
+    settings: Fraud,
+    run: Path,
+    prepared: Prepared,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> str:
+    """`models` and `learned.json` of one period; says how well they do on validation days."""
     definition = read_definition(run)
     columns = columns_of(definition, prepared.transactions.columns)
     parts = {part: sample_of(run, prepared, part) for part in (TRAIN, VALIDATION, CALIBRATION)}
     stake = prepared.transactions.amount[prepared.rows(TRAIN)] / UNIT
-    models, detectors = fit_members(
+    models, _ = fit_members(
         settings, columns, prepared.transactions.columns, parts[TRAIN], parts[VALIDATION],
-        stake=stake, progress=progress, folder=run / "training" / "mlp",
+        stake=stake, progress=progress, folder=folder,
     )  # fmt: skip
     for name, model in models.items():
         model.save(out / MODELS / name)
+    detectors = detectors_of(models, settings, columns, prepared, parts[TRAIN])
     models[OURS] = combination = combine(models, parts[VALIDATION])
-    progress.update(0.95, "calibration")
     held = prepared.transactions.take(prepared.rows(CALIBRATION))
     period = prepared.card.parts[PARTS[CALIBRATION]].period
     days = partial(days_of, held, begin=period.begin, end=period.end)
@@ -73,34 +99,40 @@ def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
             "combine": list(combination.models),
             "validation": validation,
             "decisions": {name: decision.to_json() for name, decision in decisions.items()},
-            "plan": json.loads((run / "training" / "mlp" / PLAN).read_text(encoding="utf-8")),
-        },
+        }
+        | ({} if folder is None else {"plan": json.loads((folder / PLAN).read_text(encoding="utf-8"))}),
     )
     best = validation[baseline]["average_precision"]
-    progress.update(1.0, f"validation average precision {validation[OURS]['average_precision']:.3f}, "
-                    f"best baseline {baseline} {best:.3f}")  # fmt: skip
+    ours = validation[OURS]["average_precision"]
+    return f"validation average precision {ours:.3f}, best baseline {baseline} {best:.3f}"
 
 
 def sample_of(run: Path, prepared: Prepared, part: int) -> Sample:
     """The rows of a part as a model reads them, with their outcomes."""
     place = prepared.rows(part)
-    kept = np.flatnonzero(prepared.part >= 0)
-    features = np.load(run / FEATURES, mmap_mode="r")[np.searchsorted(kept, place)]
+    stored = np.flatnonzero(kept(prepared.parts))
+    features = np.load(run / FEATURES, mmap_mode="r")[np.searchsorted(stored, place)]
     rows = rows_of(features, prepared.transactions.extras.take(place))
     return Sample(rows, prepared.transactions.label[place], np.ones(len(place)))
 
 
-def load_models(run: Path) -> dict[str, Model]:
-    """What `train` saved, and the combination."""
-    models: dict[str, Model] = {name: kind.load(run / MODELS / name) for name, kind in KINDS.items()}
-    return {**models, OURS: Combination({name: models[name] for name in read_learned(run)["combine"]})}
+def load_models(folder: Path) -> dict[str, Model]:
+    """What `train` saved of a period, see `folder_of`, and the combination."""
+    models: dict[str, Model] = {name: kind.load(folder / MODELS / name) for name, kind in KINDS.items()}
+    return {**models, OURS: Combination({name: models[name] for name in read_learned(folder)["combine"]})}
 
 
-def detectors_of(models: Mapping[str, Model]) -> dict[str, Detector]:
-    """Those whose scores the network reads, by kind."""
+def detectors_of(
+    models: Mapping[str, Model], settings: Fraud, columns: Columns, prepared: Prepared, train: Sample
+) -> dict[str, Scores]:
+    """What knows no label: those whose scores the network reads, and the usual forest, which is grown anew wherever it
+    is asked for: that takes a second and gives the same each time.
+    """
     network = models["mlp"]
     assert isinstance(network, FraudNet)
-    return {detector.kind: detector for detector in network.detectors}
+    places = telling([column.name for column in columns.numeric], prepared.transactions.columns.names)
+    forest = fit_forest(train.rows.numeric[train.target != FRAUD], places, seed=settings.seed)
+    return {**{detector.kind: detector for detector in network.detectors}, FOREST: forest}
 
 
 def usual_in(prepared: Prepared, train: Sample) -> Usual:
@@ -108,8 +140,8 @@ def usual_in(prepared: Prepared, train: Sample) -> Usual:
     return usual_of(train.rows, prepared.transactions.take(prepared.rows(TRAIN)), np.equal(train.target, FRAUD))
 
 
-def read_learned(run: Path) -> dict:
-    return json.loads((run / LEARNED).read_text(encoding="utf-8"))
+def read_learned(folder: Path) -> dict:
+    return json.loads((folder / LEARNED).read_text(encoding="utf-8"))
 
 
 def _validation(settings: Fraud, prepared: Prepared, sample: Sample, model: Scores) -> dict[str, float]:

@@ -75,8 +75,8 @@ def decision_text(found: Evaluation) -> str:
     text = (
         f"Each day the {found.budget:,} {found.unit}s with the highest probability of a fraud are looked at; a "
         f"{found.unit}'s probability is the highest of its payments. A look costs {found.cost_of_case:g} and saves "
-        f"{100 * found.recovered:.0f} % of that day's frauds. Whoever was found, or whose fraud of these days was "
-        f"reported {found.delay:g} days later, is closed and leaves."
+        f"{100 * found.recovered:.0f} % of that day's frauds. Whoever was found, or whose fraud was reported, "
+        f"{found.delay:g} days after it, is closed and leaves."
     )
     return f"{text} Another budget needs no other model."
 

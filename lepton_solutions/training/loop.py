@@ -116,7 +116,8 @@ def fit(
         steps = epochs * batches.steps(batch_size)
         who = identity(network, task, settings, batches, sample, seed=seed, world=team.world)
         plan = team.agree(lambda: choose(network, sample, make_step, settings, who, steps=steps, folder=folder))
-        log.info("plan: %s; %s", plan, need(network, batches))
+        # What keeps no folder is a small part of something, and would fill the screen.
+        log.log(logging.DEBUG if folder is None else logging.INFO, "plan: %s; %s", plan, need(network, batches))
         whole, unsynchronised = team.wrap(laid_out(network, plan))
         step = make_step(network, plan, whole=whole, world=team.world, unsynchronised=unsynchronised)
         state = State(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_payments import payments
 
-from finance.fraud.budget import card_precision, cards, days_of, known_before, look, threshold_for
+from finance.fraud.budget import card_precision, cards, closed, days_of, look, threshold_for
 from finance.fraud.transactions import DAY, HOUR, UNIT
 
 #            day 0                  day 1
@@ -56,11 +56,6 @@ def test_who_was_found_leaves_the_days_that_follow(days):
     assert found.hits.tolist() == [1, 1] and found.saved.tolist() == [10, 4] and found.open_frauds.tolist() == [2, 1]
 
 
-def test_who_is_known_is_not_looked_at_on_that_day(days):
-    found = look(days, 1, known=[frozenset({0}), frozenset()])
-    assert found.hits.tolist() == [0, 1] and found.saved.tolist() == [0, 20] and found.open_frauds.tolist() == [1, 2]
-
-
 def test_a_budget_beyond_the_cards_looks_at_all_of_them(days):
     assert [len(alerts) for alerts in look(days, 10).alerts] == [3, 1]  # cards 0 and 2 were found on the first
 
@@ -76,8 +71,22 @@ def test_the_line_is_the_median_of_the_days_last_card_within_the_budget(days):
     assert threshold_for(days, 10) == pytest.approx((0.5 + 0.1) / 2)  # fewer cards than that: the lowest
 
 
-def test_a_fraud_is_known_when_its_delay_is_over(rows):
-    starts = [7 * DAY, 8 * DAY, 9 * DAY]
-    assert known_before(rows, starts, 7 * DAY, since=0) == [frozenset(), frozenset({0, 2}), frozenset({0, 2})]
-    assert known_before(rows, starts, 7 * DAY, since=DAY)[1:] == [frozenset(), frozenset({0, 2})]
-    assert known_before(rows, [8 * DAY], 7 * DAY, since=2 * HOUR) == [frozenset({2})]
+def test_a_card_is_closed_from_the_day_on_which_its_fraud_is_known():
+    """A fraud of card 0 on day 1 is known 7 days later, when day 9 begins; card 1 pays on the same days."""
+    begin, pays = 7 * DAY, [7, 8, 9, 13]
+    times = [DAY + HOUR, *(day * DAY + hour * HOUR for day in pays for hour in (0, 1))]
+    rows = payments(times, [UNIT] * 9, {"card": [0, *([0, 1] * 4)]}, label=[1, *([0] * 8)])
+    asked = np.arange(1, 9)
+    assert closed(rows, asked, begin=begin, delay=7 * DAY).tolist() == [False] * 4 + [True, False] * 2
+    assert closed(rows, asked, begin=begin, delay=0).tolist() == [True, False] * 4
+
+
+def test_what_was_reported_long_before_the_period_closes_nothing():
+    times = [5 * DAY, 6 * DAY, 20 * DAY, 20 * DAY]
+    rows = payments(times, [UNIT] * 4, {"card": [0, 1, 0, 1]}, label=[1, 1, 0, 0])
+    assert closed(rows, np.array([2, 3]), begin=20 * DAY, delay=7 * DAY).tolist() == [False, True]
+
+
+def test_without_a_card_nothing_is_closed():
+    rows = payments([DAY, 20 * DAY], [UNIT] * 2, {}, label=[1, 1])
+    assert not closed(rows, np.array([1]), begin=20 * DAY, delay=DAY).any()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fraud_run import FraudRun, fraud_run
+from fraud_run import FURTHER, NAMES, SMALL, FraudRun, fraud_run
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from small_payments import many_payments, payments
 
@@ -18,6 +18,8 @@ from finance.fraud.money import money
 from finance.fraud.replay import Ground, replay
 from finance.fraud.settings import Investigation
 from finance.fraud.transactions import DAY, FRAUD, HOUR, UNIT
+from lepton_solutions.config import read_jobs
+from lepton_solutions.pipeline import execute
 from lepton_solutions.progress import Progress
 
 ASKED = Investigation(budget=1, cost_of_case=2.0, recovered=0.5)
@@ -50,7 +52,7 @@ def ground() -> Ground:
         label=[1, 0, 1, 1, 0, 1],
     )
     rows = replace(rows, scenario=np.array([1, 0, 2, 1, 0, 3], np.int8))
-    return Ground(rows, 0, 2 * DAY, [frozenset(), frozenset()], seed=0)
+    return Ground(rows, 0, 2 * DAY, seed=0)
 
 
 SCORE = np.array([0.9, 0.8, 0.5, 0.95, 0.1, 0.6])
@@ -60,9 +62,8 @@ def test_a_replay_on_the_cards_there_were_is_what_looking_at_them_gives():
     rows = many_payments(400, every=HOUR)
     rows = replace(rows, label=np.abs(rows.label).astype(np.int8))
     days = days_of(rows, np.random.default_rng(0).random(400), begin=0, end=40 * DAY)
-    known = [frozenset({number % 4}) if number % 3 else frozenset() for number in range(40)]
     for budget in (1, 2, 5):
-        one, other = replay(days, budget, np.ones((1, 4)), known=known), look(days, budget, known=known)
+        one, other = replay(days, budget, np.ones((1, 4))), look(days, budget)
         assert one.looked[0].tolist() == [len(alerts) for alerts in other.alerts]
         assert one.hits[0].tolist() == other.hits.tolist()
         assert one.open_frauds[0].tolist() == other.open_frauds.tolist()
@@ -134,6 +135,32 @@ def test_metrics_are_those_of_the_predictions(found, predictions):
         assert all(one.low <= one.value <= one.high for one in metrics.values())
 
 
+def test_an_earlier_period_measures_what_a_run_of_data_that_ends_there_does(run, found):
+    (job,) = read_jobs(
+        "finance/fraud",
+        [f"data.path={run.settings.data.path}", *NAMES, *FURTHER, *SMALL, "split.until=2018-05-24", "split.test=7",
+         "split.validation=7", "split.delay=7", f"run.dir={run.folder}-earlier"],
+        multirun=False,
+    )  # fmt: skip
+    folder = execute(job, Progress(quiet=True))
+    alone = Evaluation.model_validate_json((folder / "evaluation.json").read_text())
+    assert alone.test_periods == found.test_periods[1:] == ("2018-05-17 00:00 to 2018-05-24 00:00",)
+    assert alone.test.keys() == found.periods[1].keys()
+    for name, metrics in found.periods[1].items():
+        for metric, value in metrics.items():
+            assert value == pytest.approx(alone.test[name][metric].value, abs=1e-9), (name, metric)
+
+
+def test_figures_over_periods_are_means_and_stay_where_a_metric_can_be(found):
+    assert len(found.periods) == 2
+    for name, metrics in found.over_periods.items():
+        for metric, one in metrics.items():
+            assert one.value == pytest.approx(np.mean([period[name][metric] for period in found.periods]))
+            assert 0 <= one.low <= one.value <= one.high
+            assert metric == "log_loss" or one.high <= 1
+    assert {name: one.value for name, one in found.test["trained"].items()} == found.periods[0]["trained"]
+
+
 def test_no_day_looks_at_more_cards_than_the_budget(found, predictions):
     looked = predictions[predictions["decision"] == "investigate"].groupby("day")["card"].nunique()
     assert looked.tolist() == [day.looked for day in found.days]
@@ -173,21 +200,16 @@ def test_a_weeks_own_line_meets_the_budget_on_its_median_day(run, ground):
 
 
 def test_a_week_without_payments_has_no_line(run, ground):
-    later = replace(ground, end=15 * DAY, known=[frozenset()] * 15)
+    later = replace(ground, end=15 * DAY)
     told = line_by_week(run.prepared, later, later.days(SCORE), 0.55, 2)
     assert [week["days"] for week in told["weeks"]] == [7] and told["alerts"] == pytest.approx(4 / 15)
 
 
 def test_without_cards_each_payment_is_a_case():
     rows = payments([HOUR, 2 * HOUR, DAY + HOUR], [UNIT, UNIT, 5 * UNIT], {}, label=[1, 0, 1])
-    ground = Ground(rows, 0, 2 * DAY, [frozenset()] * 2, seed=0)
+    ground = Ground(rows, 0, 2 * DAY, seed=0)
     found = ground.played(ground.days(np.array([0.2, 0.9, 0.5])), 1)
     assert found.hits.tolist() == [[0, 1]] and found.stopped.tolist() == [[0, 5]] and found.recall.tolist() == [0.5]
-
-
-def test_frauds_of_closed_cards_alone_leave_nothing_to_find(ground):
-    closed = replace(ground, known=[frozenset({0, 2})] * 2)
-    assert np.isnan(closed.played(closed.days(SCORE), 2).recall).all()
 
 
 def test_declined_payments_are_scored_beside_those_with_an_outcome(run, found):
@@ -220,7 +242,7 @@ def test_intervals_draw_cards_not_days():
     card = [c for _ in range(10) for c in range(40)]
     label = [int(c < 20) for c in card]
     rows = payments(time, [UNIT] * 400, {"card": card}, label=label)
-    ground = Ground(rows, 0, 10 * DAY, [frozenset()] * 10, seed=0)
+    ground = Ground(rows, 0, 10 * DAY, seed=0)
     share = ground.interval_of(lambda times: times[:, :20].sum(axis=1) / times.sum(axis=1))
     assert share.value == 0.5
     spread = 1.96 * np.sqrt(0.25 / 40)  # of 40 cards, whatever the number of days

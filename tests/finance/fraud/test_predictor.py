@@ -17,6 +17,7 @@ from fraud_run import FraudRun, fraud_run, records
 from finance.fraud import scoring
 from finance.fraud.features import names
 from finance.fraud.predictor import FraudPredictor
+from finance.fraud.prepare import kept
 from lepton_solutions import bundle
 from lepton_solutions.data.splits import TEST
 from lepton_solutions.deploy.dispatch import predict
@@ -72,8 +73,8 @@ def test_the_same_answers_one_by_one_together_by_file_and_in_training(run, predi
         assert by_file[answer["id"]] == pytest.approx(answer["probability"], abs=TOLERANCE)
     prepared = run.prepared
     test = prepared.transactions.id[prepared.rows(TEST)]
-    kept = np.load(run.folder / "features.npy")[
-        np.searchsorted(np.flatnonzero(prepared.part >= 0), prepared.rows(TEST))
+    stored = np.load(run.folder / "features.npy")[
+        np.searchsorted(np.flatnonzero(kept(prepared.parts)), prepared.rows(TEST))
     ]
     with predictor.stream() as stream:
         stream.history(past)
@@ -81,7 +82,7 @@ def test_the_same_answers_one_by_one_together_by_file_and_in_training(run, predi
     _, offline, online = np.intersect1d(test, answers.id, return_indices=True)
     assert len(offline) > LAST / 2
     features = len(names(predictor.definition))
-    np.testing.assert_array_equal(answers.rows.numeric[online, :features], kept[offline])
+    np.testing.assert_array_equal(answers.rows.numeric[online, :features], stored[offline])
 
 
 def test_a_bundle_opens_and_answers_where_torch_pandas_and_scikit_learn_are_not_installed(run, tmp_path):

@@ -9,8 +9,9 @@ import pytest
 from fraud_settings import fraud, read, rows, split
 
 from finance.fraud.audit import audit, audit_truncation
+from finance.fraud.budget import closed
 from finance.fraud.parts import Period, periods, split_in_time
-from finance.fraud.prepare import Prepared, prepare, with_levels_of
+from finance.fraud.prepare import Prepared, kept, prepare, prepare_rows, with_levels_of
 from finance.fraud.prepare import read as read_prepared
 from finance.fraud.settings import Simulator
 from finance.fraud.simulator import START, simulate
@@ -46,7 +47,9 @@ def test_periods_follow_one_another_with_a_delay_before_each_that_is_judged(paym
     day = (payments.time - START) / DAY
     for code in range(4):
         inside = (day >= begin[code]) & (day < end[code])
-        np.testing.assert_array_equal(part == code, inside)
+        rows = np.flatnonzero(inside)
+        gone = closed(payments, rows, begin=found[PARTS[code]].begin, delay=7 * DAY)
+        np.testing.assert_array_equal(np.flatnonzero(part == code), rows if code == TRAIN else rows[~gone])
     assert (part[(day >= 48) & (day < 55)] == -1).all() and (part[(day >= 69) & (day < 76)] == -1).all()
 
 
@@ -103,6 +106,43 @@ def test_a_period_without_a_fraud_is_refused_by_name(payments, code):
         UserError, match=rf"the {PARTS[code]} period, 2018-0.* has no fraud among [\d,]+ transactions, of"
     ):
         split_in_time(honest, split(), delay=7, clock=DATES)
+
+
+def test_an_earlier_period_is_that_of_data_which_ends_earlier(payments):
+    part, found = split_in_time(payments, split(test=7), delay=7, clock=DATES, earlier=2)
+    before = payments.time < START + 76 * DAY
+    expected, periods_ = split_in_time(payments.take(before), split(test=7), delay=7, clock=DATES)
+    assert found == periods_
+    np.testing.assert_array_equal(part[before], expected)
+    assert (part[~before] == -1).all()
+    with pytest.raises(UserError, match="7 of test, 9 test periods earlier, and some to learn from"):
+        split_in_time(payments, split(test=7), delay=7, clock=DATES, earlier=9)
+
+
+def test_what_comes_after_the_end_that_is_asked_for_is_not_read(tmp_path, payments):
+    asked = fraud("split.until=2018-06-10", "split.periods=2", "split.test=7", "features.windows=[7]")
+    prepare_rows(asked, tmp_path, tmp_path, collected=collected(payments))
+    found = read_prepared(tmp_path)
+    assert found.transactions.time[-1] < START + 70 * DAY <= found.transactions.time[-1] + DAY
+    (before,) = found.earlier()
+    assert found.card.parts["test"].told == "2018-06-03 00:00 to 2018-06-10 00:00"
+    assert before.card.parts["test"].told == "2018-05-27 00:00 to 2018-06-03 00:00"
+    assert before.card.parts["test"].rows == len(before.rows(TEST)) > 0
+    stored = np.load(tmp_path / "features.npy")
+    assert len(stored) == kept(found.parts).sum() > (found.part >= 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ("2018-01-01", "no transaction is before 2018-01-01, the first is at 2018-04-01"),
+        ("tomorrow", "found `tomorrow`, expected a date"),
+        ("2018-06-01T00:00:00Z", "expected dates that name no time zone"),
+    ],
+)
+def test_an_end_that_cannot_be_meant_is_refused(tmp_path, payments, until, said):
+    with pytest.raises(UserError, match=f"split.until.*{said}"):
+        prepare_rows(fraud(f"split.until='{until}'"), tmp_path, tmp_path, collected=collected(payments))
 
 
 def test_folds_are_those_of_the_published_protocol(payments):

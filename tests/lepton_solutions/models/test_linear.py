@@ -1,9 +1,12 @@
 """Logistic regression: what it ignores, what it honours, and its graph."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from real_rows import exported, german, spoiled
 from scipy import optimize
+from sklearn.linear_model import LogisticRegression
 
 from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.models.linear import Additive, choose_penalty, fit_logistic, fit_weights
@@ -29,6 +32,22 @@ def test_columns_of_one_kind_are_enough(kind):
     rows = Rows(ROWS.numeric[:, : len(columns.numeric)], ROWS.codes[:, : len(columns.categories)])
     model = fitted(rows, columns=columns)
     assert exported(model.graph(), spoiled(rows)) == pytest.approx(model.logit(spoiled(rows)), abs=1e-5)
+
+
+def test_what_is_not_bent_rises_with_the_number_itself():
+    """Of a share that is nearly always 0 the odds rise in a straight line; scikit-learn's model is one."""
+    draw = np.random.default_rng(0)
+    share = np.where(draw.random(20_000) < 0.02, draw.random(20_000), 0.0)
+    target = (draw.random(20_000) < 1 / (1 + np.exp(3 - 8 * share))).astype(np.int8)
+    rows, columns = (
+        Rows(share[:, None].astype(np.float32), np.empty((20_000, 0), np.int64)),
+        Columns((Column("share", "numeric"),)),
+    )
+    straight = LogisticRegression(C=1e3).fit(share[:, None], target).decision_function(share[:, None])
+    of_all = partial(fit_logistic, rows, target, np.ones(20_000), columns=columns, seed=0, penalty=1e-6)
+    losses = [np.logaddexp(0, np.where(target == 1, -logit, logit)).mean()
+              for logit in (straight, of_all(bent=False).logit(rows), of_all().logit(rows))]  # fmt: skip
+    assert losses[1] == pytest.approx(losses[0], abs=2e-5) and losses[2] > losses[0] + 2e-4
 
 
 def test_a_whole_weight_is_that_many_equal_rows():
