@@ -44,7 +44,7 @@ ABOUT = f"""
   imports, the payments included. The Handbook's way is written anew after its chapter 3: a group of each customer and
   of each terminal, windows of 1, 7 and 30 days over its times. Both count alike but for payments exactly at the border
   of a window or by the same card in the same second (`rows_that_differ`). {GROWN}: with new names and one window of
-  7 days, pairs included, against the same with the payments as they are; it needs 10 GB.
+  7 days, pairs included, against the same with the payments as they are; it needs 7 GB.
 - Online: {CARDS:,} simulated cards in the state, which is in one file (SQLite in WAL mode, commits after 40 ms) or in
   a Redis server on this machine (its history the last {REDIS_PAST:,} payments); {SINGLE:,} transactions one a call and
   as many {TOGETHER} a call, each answered by features, state and exported combination. `raw` begins with a dict and
