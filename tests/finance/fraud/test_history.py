@@ -18,12 +18,13 @@ def test_features_are_those_counted_by_hand(rows):
     np.testing.assert_allclose(histories(rows, SMALL), by_hand(rows, SMALL), rtol=1e-12, equal_nan=True)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 7])
+@pytest.mark.parametrize(("block", "chunk"), [(1, 7), (4, 2), (65536, 1)])
 @settings(deadline=None, max_examples=30)
 @given(rows=any_payments())
-def test_the_portions_in_which_rows_are_worked_on_change_nothing(chunk, rows):
+def test_the_portions_in_which_rows_are_worked_on_change_nothing(block, chunk, rows):
     whole = histories(rows, SMALL)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "BLOCK", block)
         patch.setattr(history, "CHUNK", chunk)
         np.testing.assert_array_equal(histories(rows, SMALL), whole)
 
