@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
@@ -109,6 +110,7 @@ class Explainer:
     columns: Columns
     usual: Usual
 
+    @cached_property
     def groups(self) -> list[Group]:
         """Columns that say one thing and are changed together: else the one of 7 days would stand in for that of 21."""
         found: dict[str, list[int]] = {}
@@ -122,7 +124,7 @@ class Explainer:
         """For each of n rows what raised it, the strongest first, at most `MOST_REASONS`."""
         if not len(rows):
             return []
-        groups = self.groups()
+        groups = self.groups
         alone = [(place,) for group in groups for place in group]
         changed = [rows, *(self._without(rows, group) for group in (*groups, *alone))]
         together = Rows(

@@ -79,7 +79,7 @@ def test_windows_that_say_the_same_are_one_reason_told_by_the_strongest():
 
 
 def test_every_column_belongs_to_one_group():
-    places = [place for group in Explainer(TWO, COLUMNS, usual()).groups() for place in group]
+    places = [place for group in Explainer(TWO, COLUMNS, usual()).groups for place in group]
     assert sorted(places) == list(range(P + 1))
 
 
