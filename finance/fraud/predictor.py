@@ -68,7 +68,9 @@ class FraudPredictor:
             layout=layout,
             definition=definition,
             decision=Decision.from_json(json.loads((folder / "decision.json").read_text(encoding="utf-8"))),
-            explainer=Explainer(definition, columns_of(definition, layout.columns), Usual.load(folder / USUAL)),
+            explainer=Explainer(
+                definition, columns_of(definition, layout.columns), Usual.load(folder / USUAL), layout.clock
+            ),
             engine=Engine(folder / "model.onnx", threads=threads),
         )
 
