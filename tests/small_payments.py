@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -45,6 +46,18 @@ def payments(
         columns=Columns(()),
     )
     return rows.take(order)
+
+
+def assert_same(found: Transactions, expected: Transactions) -> None:
+    """In all but the codes of entities, which are of their own levels."""
+    for field in fields(Transactions):
+        value = getattr(expected, field.name)
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(getattr(found, field.name), value, err_msg=field.name)
+    for kind, codes in expected.entities.items():
+        np.testing.assert_array_equal(found.levels[kind][found.entities[kind]], expected.levels[kind][codes])
+    np.testing.assert_array_equal(found.extras.numeric, expected.extras.numeric)
+    np.testing.assert_array_equal(found.extras.codes, expected.extras.codes)
 
 
 @st.composite

@@ -8,17 +8,20 @@ Plain numpy: runs beside a bundle's model, without torch, pandas or scikit-learn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finance.fraud.features import OWN, Definition, names, span
+from finance.fraud.features import OWN, Definition, names
+from finance.fraud.phrases import Sentence, number, sentences
 from finance.fraud.transactions import UNIT, Transactions, Whole
 from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, Columns, Rows
+from lepton_solutions.data.times import Clock
 
 MOST_FRAUDS = 2000  # the latest of the train period, kept in a bundle
 MOST_REASONS = 4  # more rarely help whoever investigates
@@ -103,17 +106,19 @@ def usual_of(rows: Rows, transactions: Transactions, fraud: NDArray[np.bool_]) -
 
 @dataclass(frozen=True)
 class Explainer:
-    """columns: of the model's rows, as `inputs.columns_of` has them."""
+    """columns: of the model's rows, as `inputs.columns_of` has them. clock: of the data."""
 
     definition: Definition
     columns: Columns
     usual: Usual
+    clock: Clock
 
+    @cached_property
     def groups(self) -> list[Group]:
         """Columns that say one thing and are changed together: else the one of 7 days would stand in for that of 21."""
         found: dict[str, list[int]] = {}
         ordered = [*self.columns.numeric, *self.columns.categories]
-        features = len(names(self.definition))
+        features = len(self._features)
         for place, column in enumerate(ordered):
             found.setdefault(_subject(column.name) if place < features else column.name, []).append(place)
         return [tuple(places) for places in found.values()]
@@ -122,7 +127,7 @@ class Explainer:
         """For each of n rows what raised it, the strongest first, at most `MOST_REASONS`."""
         if not len(rows):
             return []
-        groups = self.groups()
+        groups = self.groups
         alone = [(place,) for group in groups for place in group]
         changed = [rows, *(self._without(rows, group) for group in (*groups, *alone))]
         together = Rows(
@@ -181,31 +186,19 @@ class Explainer:
             column = self.columns.categories[place - p]
             code, often = int(rows.codes[row, place - p]), int(usual.codes[place - p])
             return f"{column.name} is {_level(column, code)}, usually {_level(column, often)}"
-        columns = [column.name for column in self.columns.numeric]
-        name = columns[place]
-        own = self._own(name, dict(zip(columns, numeric.tolist(), strict=True)))
-        usually = f"{name} is {_told(name, float(numeric[place]))}, usually {_told(name, float(usual.numeric[place]))}"
-        return usually if own is None else own
+        name, usually = self.columns.numeric[place].name, float(usual.numeric[place])
+        if place < len(self._features) and name in self._sentences:
+            values = dict(zip(self._features, numeric[: len(self._features)].tolist(), strict=True))
+            return self._sentences[name](values, usually)
+        return f"{name} is {_number(float(numeric[place]))}, usually {_number(usually)}"
 
-    def _own(self, name: str, values: Mapping[str, float]) -> str | None:
-        """Against the history of the card itself; None where that says nothing of this column."""
-        windows = self.definition.windows
-        whole, amount = span(windows[-1]), f"{OWN[0]} is {_told(OWN[0], values[OWN[0]])}"
-        for kind in self.definition.entities:
-            if name == f"{kind}: {OVER_MEAN}, {whole}" and not np.isnan(values[name]):
-                return f"{amount}, {values[name]:.2g} times the mean of this {kind} over {whole}"
-        if not self.definition.entities:
-            return None
-        card = self.definition.entities[0]
-        mean = values[f"{card}: mean, {whole}"]
-        if name == OWN[0] and not np.isnan(mean):
-            return f"{amount}, mean of this {card} over {whole} {_told(OWN[0], mean)}"
-        for window in windows[:-1]:
-            for what, joint in (("count", "of"), ("sum", "of"), ("mean", "against")):
-                if name == f"{card}: {what}, {span(window)}":
-                    long = f"{card}: {what}, {whole}"
-                    return f"{name} is {_told(name, values[name])}, {joint} {_told(long, values[long])} in {whole}"
-        return None
+    @cached_property
+    def _features(self) -> tuple[str, ...]:
+        return names(self.definition)
+
+    @cached_property
+    def _sentences(self) -> dict[str, Sentence]:
+        return sentences(self.definition, self.clock)
 
 
 # What a feature is about, by how its name goes on after the entity.
@@ -234,22 +227,8 @@ def _subject(name: str) -> str:
     return f"{kind}: {'frauds' if 'fraud' in said else _SUBJECTS.get(said, said)}"
 
 
-def _told(name: str, value: float) -> str:
-    """A value as the reader of a reason would write it.
-
-    >>> _told("hour of day", 3.25), _told("card: count, 1 d", 12.0), _told("card: known fraud rate, 7 d", 0.351)
-    ('03:15', '12', '0.35')
-    """
-    if np.isnan(value):
-        return "never" if " since " in name else "unknown"
-    if name == "hour of day":
-        minutes = int(value * 60)
-        return f"{minutes // 60:02d}:{minutes % 60:02d}"
-    if name in OWN[2:] or ": first in" in name:
-        return "yes" if value else "no"
-    if any(word in name for word in (": count", ": known frauds", ": distinct", ": good since")):
-        return f"{value:.0f}"
-    return f"{value:.2f}" if name == OWN[0] or ": " in name else f"{value:.4g}"
+def _number(value: float) -> str:
+    return "unknown" if np.isnan(value) else number(value)
 
 
 def _level(column: Column, code: int) -> str:

@@ -61,7 +61,7 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     }
     alerts = look(days[OURS], budget).alerts
     rows = {part: sample.rows for part, sample in samples.items()}
-    explainer = Explainer(definition, columns, usual_in(prepared, samples[TRAIN]))
+    explainer = Explainer(definition, columns, usual_in(prepared, samples[TRAIN]), prepared.card.read_layout().clock)
     recall = ground.interval_of(lambda times: replay(days[OURS], budget, times).recall)
     found: dict[str, Any] = {
         "unit": next(iter(ground.rows.entities), "transaction"),

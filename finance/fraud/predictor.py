@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from finance.fraud.explain import Explainer, Usual
 from finance.fraud.features import Definition, Floats
 from finance.fraud.inputs import columns_of, rows_of
 from finance.fraud.layout import Layout
+from finance.fraud.plain import PlainReader
 from finance.fraud.records import Raw, read_raw
 from finance.fraud.state import State, WhenLate
 from finance.fraud.stores import open_store
@@ -65,7 +68,9 @@ class FraudPredictor:
             layout=layout,
             definition=definition,
             decision=Decision.from_json(json.loads((folder / "decision.json").read_text(encoding="utf-8"))),
-            explainer=Explainer(definition, columns_of(definition, layout.columns), Usual.load(folder / USUAL)),
+            explainer=Explainer(
+                definition, columns_of(definition, layout.columns), Usual.load(folder / USUAL), layout.clock
+            ),
             engine=Engine(folder / "model.onnx", threads=threads),
         )
 
@@ -80,7 +85,12 @@ class FraudPredictor:
 
     def read(self, given: Raw, *, where: str = "the transactions") -> tuple[Transactions, Whole]:
         """As of `read_raw`."""
-        return read_raw(given, self.layout, where=where)
+        records = None if isinstance(given, pa.Table | pa.RecordBatch) or not given else self._plain.read(given)
+        return read_raw(given, self.layout, where=where) if records is None else records
+
+    @cached_property
+    def _plain(self) -> PlainReader:
+        return PlainReader(self.layout)
 
     def rows(self, features: Floats, transactions: Transactions) -> Rows:
         """What the model reads of these transactions. features: [n, features] of their histories."""

@@ -151,7 +151,8 @@ def as_number(
             f"{where}, column `{name}`: found values of type {plain.type}, expected numbers",
             hint=f"data.kinds.{name}=ignore leaves the column out",
         )
-    values: npt.NDArray[np.float64] = np.asarray(plain.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
+    double = plain.cast(pa.float64(), safe=False)  # the nearest one of a whole number beyond 2^53
+    values: npt.NDArray[np.float64] = np.asarray(double.fill_null(np.nan), dtype=np.float64)
     _refuse_infinities(values, name=name, where=where, first_row=first_row)
     return values
 
@@ -277,7 +278,7 @@ def _clean_column(column: pa.Array, words: pa.Array, numbers: pa.Array) -> pa.Ar
         text = pc.utf8_trim_whitespace(column.cast(pa.string()))
         return pc.if_else(pc.is_in(text, value_set=words), pa.scalar(None, pa.string()), text)
     if is_numeric(kind):
-        double = column.cast(pa.float64())
+        double = column.cast(pa.float64(), safe=False)  # ids of 64 bits are not all doubles
         gone = pc.or_kleene(pc.is_nan(double), pc.is_in(double, value_set=numbers))
         return pc.if_else(gone, pa.scalar(None, kind), column)
     return column

@@ -88,7 +88,7 @@ def table_of(records: Sequence[Mapping[str, object]], missing: Sequence[str] = (
         values = [record.get(name) for record in records]
         try:
             arrays[name] = pa.array(values, from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts in one column: texts decide
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # numbers and texts, or more than 64 bits: as texts
             gone = [value is None or value != value for value in values]
             arrays[name] = pa.array([None if no else str(value) for value, no in zip(values, gone, strict=True)])
     table = pa.table(arrays)

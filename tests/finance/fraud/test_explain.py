@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_payments import payments
@@ -11,6 +13,7 @@ from finance.fraud.features import Definition, names
 from finance.fraud.simulator import START
 from finance.fraud.transactions import DAY, HOUR, UNIT, Transactions
 from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, Columns, Rows
+from lepton_solutions.data.times import Clock
 
 TWO = Definition(("card", "terminal"), (DAY, 28 * DAY), 7 * DAY, (("card", "terminal"),))
 COLUMNS = Columns((*(Column(name, "numeric") for name in names(TWO)), Column("channel", "category", ("web", "shop"))))
@@ -38,6 +41,10 @@ def usual(**values: float) -> Usual:
     )
 
 
+def explainer_of(usual: Usual) -> Explainer:
+    return Explainer(TWO, COLUMNS, usual, Clock("microseconds", "date"))
+
+
 def rows(code: int = FIRST_LEVEL, **values: float) -> Rows:
     numeric = np.zeros((1, P), np.float32)
     for name, value in values.items():
@@ -58,71 +65,76 @@ def linear(**weights: float):
 
 
 def test_what_a_column_adds_to_a_sum_is_its_part():
-    explainer = Explainer(TWO, COLUMNS, usual(**{"amount": 20.0}))
+    explainer = explainer_of(usual(**{"amount": 20.0}))
     asked = rows(**{"amount": 50.0, "terminal: known fraud rate, 28 d": 0.35, "card: known frauds, 1 d": 1.0})
     logit = linear(**{"amount": 0.1, "terminal: known fraud rate, 28 d": 8.0, "card: known frauds, 1 d": -2.0})
     (found,) = explainer.reasons(asked, logit)
     assert [reason["log_odds"] for reason in found] == pytest.approx([3.0, 2.8])  # .1 * (50 - 20), 8 * .35
-    assert found[0]["text"] == "amount is 50.00, mean of this card over 28 d 0.00"
-    assert found[1]["text"] == "terminal: known fraud rate, 28 d is 0.35, usually 0.00"
+    assert found[0]["text"] == "the amount is 50.00 (usually 20.00), the mean payment of this card in 28 days is 0.00"
+    assert found[1]["text"] == "35 % of this terminal's payments of known outcome in 28 days were frauds (usually 0 %)"
 
 
 def test_windows_that_say_the_same_are_one_reason_told_by_the_strongest():
-    explainer = Explainer(TWO, COLUMNS, usual())
+    explainer = explainer_of(usual())
     both = {"terminal: known fraud rate, 1 d": 0.5, "terminal: known fraud rate, 28 d": 0.25}
     # Either window alone would do, so that taking away one of them changes little.
     high = linear(**dict.fromkeys(both, 1.0))
     (found,) = explainer.reasons(rows(**both), lambda given: 4.0 * (high(given) > 0.2))
     assert [reason["log_odds"] for reason in found] == [4.0]
     (found,) = explainer.reasons(rows(**both), high)
-    assert [reason["text"] for reason in found] == ["terminal: known fraud rate, 1 d is 0.50, usually 0.00"]
+    assert [reason["text"] for reason in found] == [
+        "50 % of this terminal's payments of known outcome in 1 day were frauds (usually 0 %)"
+    ]
 
 
 def test_every_column_belongs_to_one_group():
-    places = [place for group in Explainer(TWO, COLUMNS, usual()).groups() for place in group]
+    places = [place for group in explainer_of(usual()).groups for place in group]
     assert sorted(places) == list(range(P + 1))
 
 
 def test_a_card_is_compared_with_its_own_past():
-    explainer = Explainer(TWO, COLUMNS, usual(**{"card: count, 1 d": 1.0}))
+    explainer = explainer_of(usual(**{"card: count, 1 d": 1.0}))
     asked = rows(**{"amount": 300.0, "card: count, 1 d": 9.0, "card: count, 28 d": 56.0, "card: mean, 28 d": 25.0})
     (found,) = explainer.reasons(asked, linear(**{"amount": 1.0, "card: count, 1 d": 1.0}))
     assert [reason["text"] for reason in found] == [
-        "amount is 300.00, mean of this card over 28 d 25.00",
-        "card: count, 1 d is 9, of 56 in 28 d",
+        "the amount is 300.00 (usually 0.00), the mean payment of this card in 28 days is 25.00",
+        "9 payments of this card in 1 day (usually 1), 56 payments in 28 days",
     ]
 
 
 def test_an_amount_and_how_it_compares_are_one_reason():
-    explainer = Explainer(TWO, COLUMNS, usual())
+    explainer = explainer_of(usual())
     ratio = {"card: amount over mean, 28 d": 4.0, "terminal: amount over mean, 28 d": 3.0}
     (found,) = explainer.reasons(rows(**{"amount": 300.0, **ratio}), linear(**dict.fromkeys(ratio, 1.0)))
     assert [reason["log_odds"] for reason in found] == [7.0]
-    assert found[0]["text"] == "amount is 300.00, 4 times the mean of this card over 28 d"
+    assert found[0]["text"] == "the amount, 300.00, is 4.0 times this card's mean of 28 days (usually 0)"
 
 
 @pytest.mark.parametrize(
     ("code", "told"), [(UNSEEN, "one never seen"), (MISSING, "missing"), (FIRST_LEVEL + 1, "`shop`")]
 )
 def test_a_level_is_told_by_its_name(code, told):
-    (found,) = Explainer(TWO, COLUMNS, usual()).reasons(rows(code), linear())
+    (found,) = explainer_of(usual()).reasons(rows(code), linear())
     assert [reason["text"] for reason in found] == [f"channel is {told}, usually `web`"]
 
 
-def test_what_was_never_there_is_told_as_never():
-    explainer = Explainer(TWO, COLUMNS, usual(**{"terminal: hours since last": np.nan}))
-    asked = rows(**{"terminal: hours since last": 0.25})
-    (found,) = explainer.reasons(asked, linear(**{"terminal: hours since last": 4.0}))
-    assert found[0]["text"] == "terminal: hours since last is 0.25, usually never"
+def test_a_feature_without_a_sentence_is_told_by_its_name():
+    further = Columns((*COLUMNS.columns, Column("weekend", "numeric")))  # a column of the user's, named as a feature
+    known = replace(usual(), numeric=np.append(usual().numeric, np.float32(5912)))
+    explainer = Explainer(TWO, further, known, Clock("microseconds", "date"))
+    asked = rows()
+    asked = Rows(np.append(asked.numeric, np.float32([[5411]]), axis=1), asked.codes)
+    (found,) = explainer.reasons(asked, lambda given: -given.numeric[:, -1].astype(float))
+    assert [reason["text"] for reason in found] == ["weekend is 5411, usually 5912"]
 
 
 def test_nothing_is_a_reason_that_spoke_for_the_transaction():
-    explainer = Explainer(TWO, COLUMNS, usual())
+    explainer = explainer_of(usual())
     assert explainer.reasons(rows(**{"amount": 5.0}), linear(**{"amount": -1.0})) == [[]]
 
 
 def test_the_nearest_fraud_comes_first():
-    (found,) = Explainer(TWO, COLUMNS, usual()).nearest(rows(FIRST_LEVEL + 1, **{"amount": 2.5}))
+    (found,) = explainer_of(usual()).nearest(rows(FIRST_LEVEL + 1, **{"amount": 2.5}))
     assert [near["id"] for near in found] == ["b", "a"]
     assert [near["distance"] for near in found] == pytest.approx([np.sqrt(0.25 + 2), np.sqrt(2.25 + 2)])
     assert found[0]["time"] == "2018-04-01T01:00:00"

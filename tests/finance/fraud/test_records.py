@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from fraud_settings import read, rows
+from small_payments import assert_same
 
 from finance.fraud.layout import Layout
 from finance.fraud.records import content_ids, joined, raw_rows, read_raw
-from finance.fraud.transactions import Transactions
 from lepton_solutions.data.columns import UNSEEN
 from lepton_solutions.data.times import Clock
 
@@ -35,38 +35,27 @@ def layout_of(table: pa.Table, **roles: object) -> Layout:
     return read(table, **(ROLES | {"kinds": {"channel": "category", "age": "numeric"}} | roles)).layout
 
 
-def assert_equal(found: Transactions, expected: Transactions, *, but: tuple[str, ...] = ()) -> None:
-    for field in fields(Transactions):
-        value = getattr(expected, field.name)
-        if isinstance(value, np.ndarray) and field.name not in but:
-            np.testing.assert_array_equal(getattr(found, field.name), value, err_msg=field.name)
-    for kind, codes in expected.entities.items():
-        np.testing.assert_array_equal(found.levels[kind][found.entities[kind]], expected.levels[kind][codes])
-    np.testing.assert_array_equal(found.extras.numeric, expected.extras.numeric)
-    np.testing.assert_array_equal(found.extras.codes, expected.extras.codes)
-
-
 @pytest.mark.parametrize("clock", [Clock("microseconds", "date"), Clock("microseconds", "date", "Z")])
 def test_raw_rows_are_read_as_what_they_were_made_of(table, clock):
     layout = layout_of(table)
     expected, place = read_raw(table, layout)
     assert place.tolist() == list(range(COUNT))
     dated = replace(layout, clock=clock)
-    assert_equal(read_raw(raw_rows(expected, dated), dated)[0], expected)
+    assert_same(read_raw(raw_rows(expected, dated), dated)[0], expected)
 
 
 def test_seconds_and_levels_never_seen_survive(table):
     layout = replace(layout_of(table), clock=Clock("microseconds", "number"))
     expected, _ = read_raw(table, layout_of(table))
     expected.extras.codes[0] = UNSEEN
-    assert_equal(read_raw(raw_rows(expected, layout), layout)[0], expected)
+    assert_same(read_raw(raw_rows(expected, layout), layout)[0], expected)
 
 
 def test_rows_are_sorted_by_time_and_their_places_kept(table):
     order = np.random.default_rng(0).permutation(COUNT)
     expected, _ = read_raw(table, layout_of(table))
     found, place = read_raw(table.take(pa.array(order)), layout_of(table))
-    assert_equal(found, expected)
+    assert_same(found, expected)
     assert order[place].tolist() == list(range(COUNT))
 
 
@@ -85,4 +74,4 @@ def test_two_pieces_that_overlap_are_joined_to_the_whole(table):
     layout = layout_of(table)
     whole, _ = read_raw(table, layout)
     before, after = read_raw(table.slice(0, 5), layout)[0], read_raw(table.slice(3), layout)[0]
-    assert_equal(joined(before, after), whole)
+    assert_same(joined(before, after), whole)

@@ -52,6 +52,10 @@ def test_what_float32_cannot_hold_is_refused_with_its_place(values):
         AGE_AND_JOB.encode(table, where="loans.csv")
 
 
+def test_whole_numbers_of_64_bits_are_the_nearest_doubles():
+    assert as_number(pa.array([2**60 + 1, -(2**63)]), name="age").tolist() == [2.0**60, -(2.0**63)]
+
+
 def test_dates_are_no_numbers():
     with pytest.raises(UserError, match=r"column `day`: found values of type date32\[day\], expected numbers"):
         as_number(pa.array([datetime.date(2024, 1, 2)]), name="day")

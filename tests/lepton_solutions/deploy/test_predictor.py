@@ -14,6 +14,7 @@ import pytest
 from lepton_solutions import Predictor, UserError
 from lepton_solutions.data.prepare import Prepared
 from lepton_solutions.data.splits import TEST
+from lepton_solutions.deploy.predictor import table_of
 
 HEAVY = ("torch", "pandas", "sklearn", "lightgbm", "monai", "optbinning", "matplotlib")
 
@@ -114,6 +115,12 @@ def test_an_unseen_category_and_a_further_key_are_scored(predictor: Predictor, t
     (answer,) = predictor.decide([record | {"purpose": "A49x", "shoe_size": 43}])
     assert 0 < answer["probability"] < 1
     assert answer == predictor.decide([record | {"purpose": "moon trip"}])[0]
+
+
+@pytest.mark.parametrize("id", [2**60 + 1, 2**64 + 1])
+def test_an_id_of_many_digits_keeps_them(id: int):
+    column = table_of([{"id": id}, {"id": None}], missing=("-1",)).column("id")
+    assert [None if value is None else str(value) for value in column.to_pylist()] == [str(id), None]
 
 
 def test_no_records_no_answers(predictor: Predictor):
