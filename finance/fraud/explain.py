@@ -16,14 +16,15 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from finance.fraud.features import OWN, Definition, names, span
-from finance.fraud.transactions import UNIT, Transactions, Whole
+from finance.fraud.features import OF_LAST, OWN, Definition, last_columns, names, span
+from finance.fraud.transactions import FRAUD, UNIT, Transactions, Whole
 from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, Columns, Rows
 
 MOST_FRAUDS = 2000  # the latest of the train period, kept in a bundle
 MOST_REASONS = 4  # more rarely help whoever investigates
 SMALLEST = 0.05  # of the log-odds: less is no reason
 NEAREST = 3  # past frauds that are named
+TOLD = 3  # of the last payments, in the reason that they are
 OVER_MEAN = "amount over mean"
 FAR = 10.0  # deviations at which a distance along a column is cut, so that no single one decides
 
@@ -122,8 +123,8 @@ class Explainer:
         """For each of n rows what raised it, the strongest first, at most `MOST_REASONS`."""
         if not len(rows):
             return []
-        groups = self.groups()
-        alone = [(place,) for group in groups for place in group]
+        groups, last = self.groups(), range(*last_columns(self.definition).indices(len(self.columns.numeric)))
+        alone = [(place,) for group in groups for place in group if place not in last]
         changed = [rows, *(self._without(rows, group) for group in (*groups, *alone))]
         together = Rows(
             np.concatenate([some.numeric for some in changed]), np.concatenate([some.codes for some in changed])
@@ -136,9 +137,11 @@ class Explainer:
             best = [place for place in np.argsort(-by[: len(groups)], kind="stable") if by[place] >= SMALLEST]
             told = []
             for place in best[:MOST_REASONS]:
-                # Told of a group is the column without which the log-odds fall most.
-                telling = max(groups[place], key=lambda column: by[part[column]])
-                told.append(Reason(text=self._text(rows, row, telling), log_odds=float(by[place])))
+                if groups[place][0] in last:
+                    text = self._last(rows.numeric[row, last])
+                else:  # told is the column without which the log-odds fall most
+                    text = self._text(rows, row, max(groups[place], key=lambda column: by[part[column]]))
+                told.append(Reason(text=text, log_odds=float(by[place])))
             found.append(told)
         return found
 
@@ -187,6 +190,18 @@ class Explainer:
         usually = f"{name} is {_told(name, float(numeric[place]))}, usually {_told(name, float(usual.numeric[place]))}"
         return usually if own is None else own
 
+    def _last(self, numeric: NDArray[np.float32]) -> str:
+        """Of the last payments, [3 L], the latest."""
+        card = self.definition.entities[0]
+        told = [
+            f"{_told(OWN[0], amount)} {ago:.1f} h before{', a known fraud' if known == FRAUD else ''}"
+            for amount, ago, known in numeric.reshape(-1, len(OF_LAST))[:TOLD].tolist()
+            if not np.isnan(ago)
+        ]
+        if not told:
+            return f"last payments of this {card}: none in {span(self.definition.windows[-1])}"
+        return f"last payments of this {card}: {', '.join(told)}"
+
     def _own(self, name: str, values: Mapping[str, float]) -> str | None:
         """Against the history of the card itself; None where that says nothing of this column."""
         windows = self.definition.windows
@@ -222,8 +237,12 @@ def _subject(name: str) -> str:
 
     >>> _subject("card: sum, 7 d"), _subject("card with shop: first in 7 d"), _subject("card: amount over mean, 7 d")
     ('card: amounts', 'card with shop', 'amount')
+    >>> _subject("card: amount, 2 before"), _subject("card: known fraud, 2 before")
+    ('card: last payments', 'card: last payments')
     """
     kind, _, what = name.partition(": ")
+    if what.endswith(" before"):
+        return f"{kind}: last payments"
     if not what:
         return name if name == OWN[0] else "weekend" if name == OWN[2] else "time of day"
     said = what.partition(",")[0]

@@ -17,6 +17,7 @@ from finance.fraud.explain import Usual, usual_of
 from finance.fraud.inputs import columns_of, rows_of
 from finance.fraud.members import OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members
 from finance.fraud.prepare import FEATURES, Prepared, read, read_definition
+from finance.fraud.sequence import SequenceModel
 from finance.fraud.settings import Fraud
 from finance.fraud.transactions import FRAUD, UNIT
 from lepton_solutions import metrics
@@ -32,8 +33,9 @@ from lepton_solutions.training.calibrate import platt
 from lepton_solutions.training.plan import PLAN
 
 LEARNED, MODELS = "learned.json", "models"
-KINDS: dict[str, type[FraudNet] | type[Boosting] | type[Additive]] = {
+KINDS: dict[str, type[FraudNet] | type[SequenceModel] | type[Boosting] | type[Additive]] = {
     "mlp": FraudNet,
+    "sequence": SequenceModel,  # where last payments are read
     "lightgbm": Boosting,
     "logistic": Additive,
 }
@@ -48,7 +50,7 @@ def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     stake = prepared.transactions.amount[prepared.rows(TRAIN)] / UNIT
     models, detectors = fit_members(
         settings, columns, prepared.transactions.columns, parts[TRAIN], parts[VALIDATION],
-        stake=stake, progress=progress, folder=run / "training" / "mlp",
+        stake=stake, progress=progress, folder=run / "training",
     )  # fmt: skip
     for name, model in models.items():
         model.save(out / MODELS / name)
@@ -92,7 +94,8 @@ def sample_of(run: Path, prepared: Prepared, part: int) -> Sample:
 
 def load_models(run: Path) -> dict[str, Model]:
     """What `train` saved, and the combination."""
-    models: dict[str, Model] = {name: kind.load(run / MODELS / name) for name, kind in KINDS.items()}
+    places = {name: run / MODELS / name for name in KINDS}
+    models: dict[str, Model] = {name: KINDS[name].load(place) for name, place in places.items() if place.is_dir()}
     return {**models, OURS: Combination({name: models[name] for name in read_learned(run)["combine"]})}
 
 

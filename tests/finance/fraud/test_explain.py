@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_payments import payments
@@ -114,6 +116,25 @@ def test_what_was_never_there_is_told_as_never():
     asked = rows(**{"terminal: hours since last": 0.25})
     (found,) = explainer.reasons(asked, linear(**{"terminal: hours since last": 4.0}))
     assert found[0]["text"] == "terminal: hours since last is 0.25, usually never"
+
+
+def test_the_last_payments_are_one_reason_that_names_the_latest():
+    """The card's previous payments were 80, 7 and 6; with its usual ones, of 5, the model would say nothing."""
+    definition = replace(TWO, last=4)
+    columns = Columns(tuple(Column(name, "numeric") for name in names(definition)))
+    numeric = np.zeros((2, len(columns.numeric)), np.float32)
+    numeric[:, P:] = np.nan
+    numeric[0, P:-3] = [80, 0.25, np.nan, 7, 30, 1, 6, 200, 0]
+    few = usual()
+    middle = np.concatenate([few.numeric, np.tile([5, 24, np.nan], 4)]).astype(np.float32)
+    none = np.zeros((2, 0), np.int64)
+    explainer = Explainer(definition, columns, replace(few, numeric=middle, codes=none[0]))
+    found = explainer.reasons(Rows(numeric, none), lambda given: 2.0 * (given.numeric[:, P] != 5))
+    assert [[reason["text"] for reason in reasons] for reasons in found] == [
+        ["last payments of this card: 80.00 0.2 h before, 7.00 30.0 h before, a known fraud, 6.00 200.0 h before"],
+        ["last payments of this card: none in 28 d"],
+    ]
+    assert found[0][0]["log_odds"] == 2
 
 
 def test_nothing_is_a_reason_that_spoke_for_the_transaction():
