@@ -14,20 +14,14 @@ from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from finance.fraud.bench_learners import COMBINED, FOREST, PLAIN, networks, rivals
 from finance.fraud.budget import card_precision, cards, days_of, known_before
-from finance.fraud.detectors import telling
 from finance.fraud.features import Definition, names
-from finance.fraud.forest import fit_forest
 from finance.fraud.history import histories
 from finance.fraud.inputs import definition_of
-from finance.fraud.members import LABELS, combine, fit_members, thinned
+from finance.fraud.members import LABELS
 from finance.fraud.parts import Fold, Period, periods
 from finance.fraud.rolling import COLUMNS, by_histories
 from finance.fraud.settings import Fraud
@@ -52,7 +46,6 @@ LAST = FIRST + (FOLDS - 1) * WEEK * DAY  # as FIRST, of the book's last fold
 LEARNED = {PUBLISHED: 7, OWN: 60}  # days before the delay
 AT_TERMINAL, COMPROMISED = 2, 28  # the scenario, and its days (Le Borgne et al. 2022, chapter 3.2)
 KNOWABLE = "what can be known"
-FOREST, COMBINED, PLAIN = "random forest", "combination", "MLP without anomaly scores"
 NAMES = LABELS | {PLAIN: PLAIN, KNOWABLE: KNOWABLE, FOREST: "Random forest", COMBINED: "Combination"}
 OURS = ("mlp", PLAIN, "autoencoder", "variational", "one_class", COMBINED)
 METRICS = ("auc", "average_precision", "card_precision_100", "auc of what can be known")
@@ -108,7 +101,7 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
         train = Sample(_rows(numeric[fitted]), transactions.label[fitted], np.ones(len(fitted)))
         stake = transactions.amount[fitted] / UNIT
         # What the scores bring is measured where training takes seconds.
-        learn = partial(_networks, plain=task == PUBLISHED) if model == NETWORKS else _rivals
+        learn = partial(networks, plain=task == PUBLISHED) if model == NETWORKS else rivals
         start = time.perf_counter()
         for name, score in learn(settings, columns, train, _rows(numeric[rows]), stake):
             found.setdefault(name, []).append(figures(transactions, rows, score, fold, known))
@@ -171,42 +164,6 @@ def _columns(task: str, settings: Fraud, transactions: Transactions) -> tuple[Co
         said = list(names(definition))
         numeric = histories(transactions, definition)
     return Columns(tuple(Column(name, "numeric") for name in said)), numeric.astype(np.float32)
-
-
-def _networks(
-    settings: Fraud, columns: Columns, train: Sample, test: Rows, stake: NDArray[np.float64], *, plain: bool
-) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Each model's name and what it says of the test rows, in the order in which they are trained. plain: also of a
-    network that reads no anomaly scores.
-    """
-    fit = partial(fit_members, settings, columns, Columns(()), train, None, stake=stake)
-    _, detectors = fit(names=())
-    for kind, detector in detectors.items():
-        yield kind, detector.logit(test)
-    if plain:
-        alone, _ = fit(names=("mlp",), detectors={})
-        yield PLAIN, alone["mlp"].logit(test)
-    network, _ = fit(names=("mlp",), detectors=detectors)
-    yield "mlp", network["mlp"].logit(test)
-    trees, _ = fit(names=("lightgbm",), detectors={})
-    yield "lightgbm", trees["lightgbm"].logit(test)
-    yield COMBINED, combine(network | trees, None).logit(test)
-
-
-def _rivals(
-    settings: Fraud, columns: Columns, train: Sample, test: Rows, stake: NDArray[np.float64]
-) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """As `_networks`."""
-    good = train.rows.numeric[train.target == 0]
-    yield "isolation_forest", fit_forest(good, telling(columns.names, ()), seed=settings.seed).logit(test)
-    few, weight = thinned(train, settings.seed)
-    forest = RandomForestClassifier(n_estimators=100, random_state=settings.seed, n_jobs=1)
-    forest.fit(np.nan_to_num(train.rows.numeric[few], nan=-1.0), train.target[few], weight)
-    yield FOREST, forest.predict_proba(np.nan_to_num(test.numeric, nan=-1.0))[:, 1]
-    logistic = LogisticRegression(max_iter=1000, solver="newton-cholesky")
-    linear = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), logistic)
-    linear.fit(train.rows.numeric, train.target)
-    yield "logistic", linear.predict_proba(test.numeric)[:, 1]
 
 
 def _rows(numeric: NDArray[np.float32]) -> Rows:
