@@ -1,4 +1,4 @@
-"""Who is fitted in `lepton bench fraud`, one after another: networks with trees, and rivals."""
+"""Who learns in `lepton bench fraud`, one after another: networks and trees, readers of last payments, rivals."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from finance.fraud.detectors import telling
+from finance.fraud.features import Definition, last_columns, names
 from finance.fraud.forest import fit_forest
-from finance.fraud.members import combine, fit_members, thinned
+from finance.fraud.history import histories
+from finance.fraud.members import LABELS, combine, fit_members, thinned
 from finance.fraud.settings import Fraud
-from lepton_solutions.data.columns import Columns, Rows
+from finance.fraud.transactions import DAY, Transactions
+from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.data.prepare import Sample
 
 FOREST, COMBINED, PLAIN = "random forest", "combination", "MLP without anomaly scores"
+# Those that read the last payments too, by their names without.
+WITH_LAST = {
+    name: f"{label} with the last payments"
+    for name, label in {"mlp": "MLP, anomaly scores", "lightgbm": LABELS["lightgbm"], COMBINED: "Combination"}.items()
+}
+LAST = Definition(("card",), (30 * DAY,), delay=7 * DAY, last=10)  # as far back as the book's windows, and its delay
 
 
 def networks(
@@ -41,6 +50,32 @@ def networks(
     trees, _ = fit(names=("lightgbm",), detectors={})
     yield "lightgbm", trees["lightgbm"].logit(test)
     yield COMBINED, combine(network | trees, None).logit(test)
+
+
+def with_last(
+    columns: Columns, numeric: NDArray[np.float32], transactions: Transactions
+) -> tuple[Columns, NDArray[np.float32]]:
+    """The same with the card's last payments as columns behind."""
+    last = last_columns(LAST)
+    more = tuple(Column(name, "numeric") for name in names(LAST)[last])
+    found = histories(transactions, LAST)[:, last].astype(np.float32)
+    return Columns((*columns.columns, *more)), np.hstack([numeric, found])
+
+
+def readers_of_last(
+    settings: Fraud, columns: Columns, train: Sample, test: Rows, stake: NDArray[np.float64]
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """As `networks`, of rows that `with_last` has made."""
+    model = settings.model.model_copy(update={"sequence": LAST.last})
+    settings = settings.model_copy(update={"model": model})
+    fit = partial(fit_members, settings, columns, Columns(()), train, None, stake=stake)
+    sequence, _ = fit(names=("sequence",), detectors={})
+    yield "sequence", sequence["sequence"].logit(test)
+    network, _ = fit(names=("mlp",))
+    yield WITH_LAST["mlp"], network["mlp"].logit(test)
+    trees, _ = fit(names=("lightgbm",), detectors={})
+    yield WITH_LAST["lightgbm"], trees["lightgbm"].logit(test)
+    yield WITH_LAST[COMBINED], combine(network | sequence | trees, None).logit(test)
 
 
 def rivals(

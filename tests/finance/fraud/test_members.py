@@ -84,9 +84,7 @@ def test_what_is_told_by_the_order_of_the_last_payments_is_learned_and_exported(
     rows = Rows(numeric.astype(np.float32), draw.integers(0, 4, (4000, 1)))
     fitted = Sample(rows.take(slice(3000)), target[:3000], np.ones(3000))
     settings = fraud("fit.epochs=6", "model.members=2", "model.width=16", f"model.sequence={count}", "model.anomaly=[]")
-    models, _ = fit_members(
-        settings, columns, Columns(further), fitted, None, stake=np.ones(3000), names=("sequence", "logistic")
-    )
+    models, _ = fit_members(settings, columns, Columns(further), fitted, None, stake=np.ones(3000), names=("sequence",))
     asked, seen = rows.take(slice(3000, None)), np.arange(3000, 4000) % 50 > 0
     said = models["sequence"].logit(asked)
     assert roc_auc_score(target[3000:][seen], said[seen]) > 0.95
