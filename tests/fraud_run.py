@@ -23,7 +23,7 @@ from lepton_solutions.data.times import Clock
 from lepton_solutions.pipeline import execute
 from lepton_solutions.progress import Progress
 
-SMALL = ("fit.epochs=6", "model.members=2", "model.anomaly=[autoencoder]", "decision.budget=5")
+SMALL = ("fit.epochs=6", "model.members=2", "model.anomaly=[autoencoder]", "model.sequence=5", "decision.budget=5")
 NAMES = ("data.time=ts", "data.entity=[card,terminal]", "data.amount=amount", "data.target=fraud")
 FURTHER = ("data.id=tx", "data.action=action", "data.declined=[declined]")
 

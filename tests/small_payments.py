@@ -13,7 +13,7 @@ from finance.fraud.transactions import FRAUD, GOOD, HOUR, NO_OUTCOME, UNIT, Tran
 from lepton_solutions.data.columns import Columns, Rows
 
 KINDS = ("card", "terminal", "device")
-SMALL = Definition(KINDS, (3, 10, 25), delay=4, pairs=(("card", "terminal"), ("device", "card")))
+SMALL = Definition(KINDS, (3, 10, 25), delay=4, pairs=(("card", "terminal"), ("device", "card")), last=3)
 
 
 def payments(
@@ -70,7 +70,7 @@ def any_payments(draw: st.DrawFn, *, most: int = 40, latest: int = 60) -> Transa
 
     return payments(
         column(st.integers(0, latest)),
-        column(st.integers(-3_000_000, 9_000_000)),
+        column(st.one_of(st.sampled_from([0, UNIT]), st.integers(-3_000_000, 9_000_000))),
         {kind: column(st.integers(0, 2)) for kind in KINDS},
         wait=column(st.sampled_from([0, 0, 0, 1, 7])),
         label=column(st.sampled_from([0, 0, 1, NO_OUTCOME])),
@@ -129,4 +129,16 @@ def _of_row(rows: Transactions, i: int, definition: Definition) -> list[float]:
         past = [[j for j in same if time - window <= rows.seen[j] < time] for window in definition.windows]
         found += [len({int(rows.entities[b][j]) for j in window}) for window in past]
         found.append(float(all(rows.entities[b][j] != rows.entities[b][i] for j in past[-1])))
-    return found
+    return found + _of_last(rows, i, definition)
+
+
+def _of_last(rows: Transactions, i: int, definition: Definition) -> list[float]:
+    if not definition.last:
+        return []
+    time, card, found = int(rows.time[i]), rows.entities[definition.entities[0]], []
+    outcome = np.where(rows.declined, NO_OUTCOME, rows.label)
+    past = [j for j in range(len(rows)) if card[j] == card[i] and time - definition.windows[-1] <= rows.seen[j] < time]
+    for j in sorted(past, key=lambda j: (rows.seen[j], rows.amount[j], outcome[j]))[::-1][: definition.last]:
+        known = rows.seen[j] < time - definition.delay and outcome[j] != NO_OUTCOME
+        found += [rows.amount[j] / UNIT, (time - rows.seen[j]) / HOUR, float(outcome[j]) if known else np.nan]
+    return found + [np.nan] * (3 * definition.last - len(found))

@@ -14,20 +14,24 @@ from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from finance.fraud.bench_learners import (
+    COMBINED,
+    PLAIN,
+    RANDOM,
+    WITH_LAST,
+    Learners,
+    networks,
+    readers_of_last,
+    rivals,
+    with_last,
+)  # fmt: skip
 from finance.fraud.budget import card_precision, closed, days_of
-from finance.fraud.detectors import telling
 from finance.fraud.features import Definition, names
-from finance.fraud.forest import fit_forest
 from finance.fraud.history import histories
 from finance.fraud.inputs import definition_of
-from finance.fraud.members import FOREST, LABELS, combine, fit_members, thinned
+from finance.fraud.members import LABELS
 from finance.fraud.parts import Fold, Period, periods
 from finance.fraud.rolling import COLUMNS, by_histories
 from finance.fraud.settings import Fraud
@@ -40,11 +44,12 @@ from lepton_solutions.data.prepare import Sample
 
 PUBLISHED, OWN = "published features, 7 days", "our features, 60 days"
 SEEDS = (0, 1, 2, 3, 4)
-NETWORKS, RIVALS = "networks and trees", "rivals"
+NETWORKS, RIVALS, LAST_PAYMENTS = "networks and trees", "rivals", "last payments"
 CELLS = [
     *(Cell(PUBLISHED, group, seed) for seed in SEEDS for group in (NETWORKS, RIVALS)),
     *(Cell(OWN, NETWORKS, seed) for seed in SEEDS),
     Cell(OWN, RIVALS, 0),
+    *(Cell(PUBLISHED, LAST_PAYMENTS, seed) for seed in SEEDS[:3]),
 ]
 FIRST = int(np.datetime64("2018-07-25", "us").astype(np.int64))  # day from which fold 0 learns
 FOLDS, WEEK, BUDGET = 4, 7, 100
@@ -52,9 +57,10 @@ LAST = FIRST + (FOLDS - 1) * WEEK * DAY  # as FIRST, of the book's last fold
 LEARNED = {PUBLISHED: 7, OWN: 60}  # days before the delay
 AT_TERMINAL, COMPROMISED = 2, 28  # the scenario, and its days (Le Borgne et al. 2022, chapter 3.2)
 KNOWABLE = "what can be known"
-RANDOM, COMBINED, PLAIN = "random forest", "combination", "MLP without anomaly scores"
 NAMES = LABELS | {PLAIN: PLAIN, KNOWABLE: KNOWABLE, RANDOM: "Random forest", COMBINED: "Combination"}
-OURS = ("mlp", PLAIN, "autoencoder", "variational", "one_class", COMBINED)
+NAMES |= {label: label for label in WITH_LAST.values()}
+OURS = ("mlp", PLAIN, "autoencoder", "variational", "one_class", COMBINED,
+        "sequence", WITH_LAST["mlp"], WITH_LAST[COMBINED])  # fmt: skip
 METRICS = ("auc", "average_precision", "card_precision_100", "auc of what can be known")
 BOOKS_WEEKS, FOLD_0 = ", the book's weeks", ", fold 0"
 # Which of the seven folds, the latest first, a figure is the mean of.
@@ -87,6 +93,10 @@ at, a found card leaves the days that follow; the mean over days.
 - Random forest: 100 trees of full depth (deeper was better on folds 4 to 7); network and forest see all
   frauds and at most 100,000 good rows, which then weigh more; LightGBM and logistic regression see all.
 - The combination is the mean log-odds of the network with anomaly scores and LightGBM, as the pipeline ships.
+- `with the last payments`: 30 columns more, of the card's last 10 payments of 30 days the amount, how many hours ago,
+  and from 7 days on whether it was a fraud; 3 seeds. The recurrent network reads them one by one (`model.sequence=10`),
+  for the others they are columns; this combination is of all three. The book's LSTM reads the last payments with all of
+  their features.
 - `what can be known` finds every fraud but those at a terminal where none is known yet. The simulation makes these like
   any other payment, and they are a fifth of all: a model that finds all others and leaves these to chance has this AUC
   and this card precision, so what lies above it is luck. `AUC known` is a model's AUC with these frauds left out.
@@ -99,6 +109,14 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
     settings = read_settings("finance/fraud", ["data=handbook", f"seed={seed}"], Fraud)
     transactions = collect(settings.data).transactions
     columns, numeric = _columns(task, settings, transactions)
+    if model == LAST_PAYMENTS:
+        columns, numeric = with_last(columns, numeric, transactions)
+    # What the scores bring is measured where training takes seconds.
+    learners: dict[str, Learners] = {
+        NETWORKS: partial(networks, plain=task == PUBLISHED),
+        RIVALS: rivals,
+        LAST_PAYMENTS: readers_of_last,
+    }
     known = knowable(transactions)
     found: dict[str, list[tuple[float, ...]]] = {}
     seconds: dict[str, list[float]] = {}
@@ -107,10 +125,8 @@ def measure(task: str, model: str, seed: int) -> dict[str, object]:
         rows = asked(transactions, fold)
         train = Sample(_rows(numeric[fitted]), transactions.label[fitted], np.ones(len(fitted)))
         stake = transactions.amount[fitted] / UNIT
-        # What the scores bring is measured where training takes seconds.
-        learn = partial(_networks, plain=task == PUBLISHED) if model == NETWORKS else _rivals
         start = time.perf_counter()
-        for name, score in learn(settings, columns, train, _rows(numeric[rows]), stake):
+        for name, score in learners[model](settings, columns, train, _rows(numeric[rows]), stake):
             found.setdefault(name, []).append(figures(transactions, rows, score, fold, known))
             seconds.setdefault(name, []).append(time.perf_counter() - start)
             start = time.perf_counter()
@@ -165,42 +181,6 @@ def _columns(task: str, settings: Fraud, transactions: Transactions) -> tuple[Co
         said = list(names(definition))
         numeric = histories(transactions, definition)
     return Columns(tuple(Column(name, "numeric") for name in said)), numeric.astype(np.float32)
-
-
-def _networks(
-    settings: Fraud, columns: Columns, train: Sample, test: Rows, stake: NDArray[np.float64], *, plain: bool
-) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Each model's name and what it says of the test rows, in the order in which they are trained. plain: also of a
-    network that reads no anomaly scores.
-    """
-    fit = partial(fit_members, settings, columns, Columns(()), train, None, stake=stake)
-    _, detectors = fit(names=())
-    for kind, detector in detectors.items():
-        yield kind, detector.logit(test)
-    if plain:
-        alone, _ = fit(names=("mlp",), detectors={})
-        yield PLAIN, alone["mlp"].logit(test)
-    network, _ = fit(names=("mlp",), detectors=detectors)
-    yield "mlp", network["mlp"].logit(test)
-    trees, _ = fit(names=("lightgbm",), detectors={})
-    yield "lightgbm", trees["lightgbm"].logit(test)
-    yield COMBINED, combine(network | trees, None).logit(test)
-
-
-def _rivals(
-    settings: Fraud, columns: Columns, train: Sample, test: Rows, stake: NDArray[np.float64]
-) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """As `_networks`."""
-    good = train.rows.numeric[train.target == 0]
-    yield FOREST, fit_forest(good, telling(columns.names, ()), seed=settings.seed).logit(test)
-    few, weight = thinned(train, settings.seed)
-    forest = RandomForestClassifier(n_estimators=100, random_state=settings.seed, n_jobs=1)
-    forest.fit(np.nan_to_num(train.rows.numeric[few], nan=-1.0), train.target[few], weight)
-    yield RANDOM, forest.predict_proba(np.nan_to_num(test.numeric, nan=-1.0))[:, 1]
-    logistic = LogisticRegression(max_iter=1000, solver="newton-cholesky")
-    linear = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), logistic)
-    linear.fit(train.rows.numeric, train.target)
-    yield "logistic", linear.predict_proba(test.numeric)[:, 1]
 
 
 def _rows(numeric: NDArray[np.float32]) -> Rows:

@@ -44,7 +44,7 @@ Given: TypeAlias = pd.DataFrame | pa.Table | str | Path
 class FraudDetector:
     """budget: cards (or whatever the first entity is) that can be investigated a day. epochs: as `fit.epochs` of the
     pipeline, None for its default. random_state: seed. overrides: any further keys of `conf/finance/fraud.yaml`, such
-    as `("features.delay=3", "model.loss=cost")`.
+    as `("features.delay=3", "model.sequence=10")`.
     """
 
     def __init__(

@@ -17,8 +17,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from finance.fraud.features import OWN, Definition, names
-from finance.fraud.phrases import Sentence, number, sentences
+from finance.fraud.features import OF_LAST, OWN, Definition, last_columns, names
+from finance.fraud.phrases import Sentence, last_payments, number, sentences
 from finance.fraud.transactions import UNIT, Transactions, Whole
 from lepton_solutions.data.columns import FIRST_LEVEL, MISSING, UNSEEN, Column, Columns, Rows
 from lepton_solutions.data.times import Clock
@@ -127,8 +127,8 @@ class Explainer:
         """For each of n rows what raised it, the strongest first, at most `MOST_REASONS`."""
         if not len(rows):
             return []
-        groups = self.groups
-        alone = [(place,) for group in groups for place in group]
+        groups, last = self.groups, range(*last_columns(self.definition).indices(len(self.columns.numeric)))
+        alone = [(place,) for group in groups for place in group if place not in last]
         changed = [rows, *(self._without(rows, group) for group in (*groups, *alone))]
         together = Rows(
             np.concatenate([some.numeric for some in changed]), np.concatenate([some.codes for some in changed])
@@ -141,9 +141,11 @@ class Explainer:
             best = [place for place in np.argsort(-by[: len(groups)], kind="stable") if by[place] >= SMALLEST]
             told = []
             for place in best[:MOST_REASONS]:
-                # Told of a group is the column without which the log-odds fall most.
-                telling = max(groups[place], key=lambda column: by[part[column]])
-                told.append(Reason(text=self._text(rows, row, telling), log_odds=float(by[place])))
+                if groups[place][0] in last:
+                    text = last_payments(self.definition, rows.numeric[row, last].reshape(-1, len(OF_LAST)).tolist())
+                else:  # told is the column without which the log-odds fall most
+                    text = self._text(rows, row, max(groups[place], key=lambda column: by[part[column]]))
+                told.append(Reason(text=text, log_odds=float(by[place])))
             found.append(told)
         return found
 
@@ -215,8 +217,12 @@ def _subject(name: str) -> str:
 
     >>> _subject("card: sum, 7 d"), _subject("card with shop: first in 7 d"), _subject("card: amount over mean, 7 d")
     ('card: amounts', 'card with shop', 'amount')
+    >>> _subject("card: amount, 2 before"), _subject("card: known fraud, 2 before")
+    ('card: last payments', 'card: last payments')
     """
     kind, _, what = name.partition(": ")
+    if what.endswith(" before"):
+        return f"{kind}: last payments"
     if not what:
         return name if name == OWN[0] else "weekend" if name == OWN[2] else "time of day"
     said = what.partition(",")[0]

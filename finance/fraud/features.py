@@ -16,18 +16,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finance.fraud.transactions import DAY, HOUR, MINUTE, SECOND, UNIT, Whole
+from finance.fraud.transactions import DAY, HOUR, MINUTE, NO_OUTCOME, SECOND, UNIT, Whole
 from lepton_solutions.errors import UserError, did_you_mean
 
 VERSION = 1  # of what the columns mean; a state or a model of another version is not read
 OWN = ("amount", "hour of day", "weekend", "night")
 SINCE_FRAUD = ("hours since known fraud", "hours since first known fraud", "good since known fraud")
-NEVER = -1  # microseconds since an entity was seen or a fraud of it, where it was not
+OF_LAST = ("amount", "hours ago", "known fraud")  # of each of the last transactions
+NEVER = -1  # microseconds since an entity was seen, a fraud of it or one of its last transactions, where it was not
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +39,7 @@ class DefinitionJson(TypedDict):
     windows: list[int]
     delay: int
     pairs: list[list[str]]
+    last: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,15 @@ class Definition:
 
     entities: kinds of `Transactions.entities`, in order. windows: microseconds, ascending. delay: microseconds from
     when a row is seen until its outcome is known. pairs: (a, b) counts how many b were seen with this a, and says
-    whether this a comes with this b for the first time. Raises UserError for what cannot be counted.
+    whether this a comes with this b for the first time. last: how many transactions of the first entity are read one by
+    one, back from the row. Raises UserError for what cannot be counted.
     """
 
     entities: tuple[str, ...]
     windows: tuple[int, ...]
     delay: int
     pairs: tuple[tuple[str, str], ...] = ()
+    last: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.entities)) < len(self.entities):
@@ -66,6 +70,8 @@ class Definition:
                 raise UserError(f"pairs: `{kind}` is no entity; {did_you_mean(kind, self.entities)}")
             if pair[0] == pair[1] or self.pairs.count(pair) > 1:
                 raise UserError(f"pairs: found {list(pair)}, expected two different entities, each pair once")
+        if self.last < 0 or (self.last and not self.entities):
+            raise UserError(f"last: found {self.last}, expected 0, or more transactions of an entity")
 
     @property
     def reach(self) -> int:
@@ -80,13 +86,16 @@ class Definition:
 
     def to_json(self) -> DefinitionJson:
         """As plain values for the files of a bundle."""
-        return {
+        saved: DefinitionJson = {
             "version": VERSION,
             "entities": list(self.entities),
             "windows": list(self.windows),
             "delay": self.delay,
             "pairs": [list(pair) for pair in self.pairs],
         }
+        if self.last:  # where it is 0, states that never heard of it are counted the same
+            saved["last"] = self.last
+        return saved
 
     @classmethod
     def from_json(cls, saved: DefinitionJson) -> Definition:
@@ -94,7 +103,7 @@ class Definition:
         if saved["version"] != VERSION:
             raise UserError(f"features: found version {saved['version']} of the definition, expected {VERSION}")
         pairs = tuple((a, b) for a, b in saved["pairs"])
-        return cls(tuple(saved["entities"]), tuple(saved["windows"]), saved["delay"], pairs)
+        return cls(tuple(saved["entities"]), tuple(saved["windows"]), saved["delay"], pairs, saved.get("last", 0))
 
 
 def names(definition: Definition) -> tuple[str, ...]:
@@ -116,6 +125,7 @@ def names(definition: Definition) -> tuple[str, ...]:
     for a, b in definition.pairs:
         told += [f"{a}: distinct {b}, {window}" for window in spans]
         told.append(f"{a} with {b}: first in {spans[-1]}")
+    told += [f"{definition.entities[0]}: {what}, {i} before" for i in range(1, definition.last + 1) for what in OF_LAST]
     return tuple(told)
 
 
@@ -146,6 +156,12 @@ def pair_columns(definition: Definition, place: int) -> slice:
     """Where the columns of the pair at this place stand."""
     first, width = entity_columns(definition, len(definition.entities)).start, len(definition.windows) + 1
     return slice(first + place * width, first + (place + 1) * width)
+
+
+def last_columns(definition: Definition) -> slice:
+    """Where the columns of the last transactions stand, `OF_LAST` of each, the latest first."""
+    first = pair_columns(definition, len(definition.pairs)).start
+    return slice(first, first + len(OF_LAST) * definition.last)
 
 
 def own_features(time: Whole, amount: Whole) -> Floats:
@@ -182,4 +198,18 @@ def entity_features(tallies: Whole, amount: Whole) -> Floats:
     np.divide(amount / UNIT, mean[:, -1], out=found[:, -4], where=mean[:, -1] > 0)
     np.divide(since[:, 1:3], HOUR, out=found[:, -3:-1], where=since[:, 1:3] >= 0)
     np.copyto(found[:, -1], since[:, 3], where=since[:, 3] >= 0)
+    return found
+
+
+def last_features(tallies: Whole) -> Floats:
+    """[n, 3 L] of the last L transactions, `OF_LAST` of each: units of money, hours, 1 fraud or 0 good.
+
+    tallies: [n, 3 L], of each transaction its amount, how many microseconds ago it was seen (NEVER where there is none)
+    and its outcome (NO_OUTCOME where none is known yet). What is not there or not known is NaN.
+    """
+    amount, ago, outcome = (tallies[:, i :: len(OF_LAST)] for i in range(len(OF_LAST)))
+    found = np.full(tallies.shape, np.nan)
+    np.divide(amount, UNIT, out=found[:, ::3], where=ago != NEVER)
+    np.divide(ago, HOUR, out=found[:, 1::3], where=ago != NEVER)
+    np.copyto(found[:, 2::3], outcome, where=outcome != NO_OUTCOME)
     return found

@@ -22,6 +22,8 @@ from finance.fraud.features import (
     Floats,
     entity_columns,
     entity_features,
+    last_columns,
+    last_features,
     names,
     own_features,
     pair_columns,
@@ -96,7 +98,9 @@ def _blocks(codes: Whole) -> Iterator[Whole]:
 
 
 def _fill_block(block: Transactions, definition: Definition, kind: str, to: Whole, found: Floats) -> None:
-    """The columns of an entity and of the pairs that begin with it. to: [n], the rows of the result to fill."""
+    """The columns of an entity, of pairs that begin with it and of its last payments. to: [n], the rows of the
+    result to fill.
+    """
     codes = block.entities[kind]
     order = _order(block, codes, to)
     _fill_entity(block, definition, order, found[:, entity_columns(definition, definition.entities.index(kind))])
@@ -107,6 +111,8 @@ def _fill_block(block: Transactions, definition: Definition, kind: str, to: Whol
             columns = found[:, pair_columns(definition, place)]
             _fill_distinct(definition, order, both, columns[:, :-1])
             _fill_first_time(definition, both, columns[:, -1])
+    if definition.last and kind == definition.entities[0]:
+        _fill_last(block, definition, order, found[:, last_columns(definition)])
 
 
 def _order(transactions: Transactions, codes: Whole, to: Whole) -> Order:
@@ -146,10 +152,15 @@ def _running(values: np.ndarray, dtype: type[np.integer]) -> np.ndarray:
     return total
 
 
+def _outcomes(transactions: Transactions) -> np.ndarray:
+    """[n]; whoever declines a transaction never hears of one."""
+    return np.where(transactions.declined, NO_OUTCOME, transactions.label)
+
+
 def _fill_entity(transactions: Transactions, definition: Definition, order: Order, columns: Floats) -> None:
     events, windows = order.events, definition.windows
     paid = _running(transactions.amount[events], np.int64)
-    outcome = np.where(transactions.declined, NO_OUTCOME, transactions.label)[events]
+    outcome = _outcomes(transactions)[events]
     known = _running(outcome != NO_OUTCOME, np.int64)
     frauds = _running(outcome == FRAUD, np.int64)
     places = np.flatnonzero(outcome == FRAUD)  # of the k-th fraud, and so of the next after k frauds
@@ -207,3 +218,18 @@ def _fill_first_time(definition: Definition, both: Order, column: Floats) -> Non
     for part in both.parts():
         end, start = both.borders(part, (0, definition.windows[-1]))
         column[both.to[part]] = end == start
+
+
+def _fill_last(transactions: Transactions, definition: Definition, order: Order, columns: Floats) -> None:
+    amount, outcome = transactions.amount[order.events], _outcomes(transactions)[order.events]
+    # Of one instant by amount, then by outcome: in whatever order they came, the answers are the same.
+    turn = np.lexsort((outcome, amount, order.seen, order.run))
+    amount, outcome, back = amount[turn], outcome[turn], np.arange(1, definition.last + 1)
+    for part in order.parts():
+        end, start, known_end = order.borders(part, (0, definition.windows[-1], definition.delay))
+        place = end[:, None] - back
+        there, place = place >= start[:, None], np.maximum(place, 0)
+        known = there & (place < known_end[:, None])
+        ago = np.where(there, order.time[part, None] - order.seen[place], NEVER)
+        tallies = np.stack([amount[place], ago, np.where(known, outcome[place], NO_OUTCOME)], axis=2)
+        columns[order.to[part]] = last_features(tallies.reshape(len(end), -1))

@@ -8,15 +8,22 @@ from finance.fraud.features import Definition, Floats, names
 from finance.fraud.settings import Fraud
 from finance.fraud.transactions import DAY
 from lepton_solutions.data.columns import Column, Columns, Rows
+from lepton_solutions.errors import UserError
 
 
 def definition_of(settings: Fraud, entities: tuple[str, ...]) -> Definition:
     """entities: kinds in the data, the first of which is investigated; with each of the others it makes a pair, in
-    both directions.
+    both directions. Raises UserError where its last transactions are asked for and there is none.
     """
+    last = settings.model.sequence
+    if last and not entities:
+        raise UserError(
+            f"model.sequence: found {last}, expected 0, as no entity is named whose payments these could be",
+            hint="data.entity=COLUMN names it",
+        )
     windows = tuple(round(days * DAY) for days in settings.features.windows)
     pairs = tuple(pair for other in entities[1:] for pair in ((entities[0], other), (other, entities[0])))
-    return Definition(entities, windows, round(settings.features.delay * DAY), pairs)
+    return Definition(entities, windows, round(settings.features.delay * DAY), pairs, last)
 
 
 def columns_of(definition: Definition, extras: Columns) -> Columns:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,8 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from finance.fraud.detectors import Detector, Kind, fit_detector, telling
+from finance.fraud.features import OF_LAST
+from finance.fraud.sequence import SequenceModel, fit_sequence
 from finance.fraud.settings import Fraud
 from lepton_solutions import metrics, tasks
 from lepton_solutions.data.columns import Column, Columns, Rows
@@ -25,15 +29,17 @@ from lepton_solutions.models.graphs import export_torch
 from lepton_solutions.models.linear import Additive, fit_logistic
 from lepton_solutions.models.mlp import TabularMLP
 from lepton_solutions.progress import Progress
+from lepton_solutions.settings import Fit
 from lepton_solutions.training.select import combined
 from lepton_solutions.training.tabular import fit_mlp
 
 OURS = "trained"  # the combination, which ships
-COMBINED = ("mlp", "lightgbm")
+COMBINED = ("mlp", "sequence", "lightgbm")
 SIMPLE = ("logistic", "lightgbm")  # the baselines, one of which is `baseline`
 FOREST = "isolation_forest"
 LABELS = {
     "mlp": "MLP with anomaly scores",
+    "sequence": "Recurrent network over the last payments",
     "lightgbm": "LightGBM",
     "logistic": "Logistic regression",
     "autoencoder": "Autoencoder",
@@ -97,7 +103,7 @@ class _Together(nn.Module):
         return out
 
 
-Model = FraudNet | Boosting | Additive | Combination
+Model = FraudNet | SequenceModel | Boosting | Additive | Combination
 
 
 def with_scores(detectors: Sequence[Detector], rows: Rows) -> Rows:
@@ -114,16 +120,16 @@ def fit_members(
     validation: Sample | None,
     *,
     stake: NDArray[np.float64],
-    names: Sequence[str] = ("mlp", "lightgbm", "logistic"),
+    names: Sequence[str] = ("mlp", "sequence", "lightgbm", "logistic"),
     detectors: dict[str, Detector] | None = None,
     progress: Progress | None = None,
     folder: Path | None = None,
 ) -> tuple[dict[str, Model], dict[str, Detector]]:
-    """The named models and the detectors, which are fitted unless given. stake: [n], amounts of the fitted rows, in
-    units of money.
+    """The named models and the detectors, which are fitted unless given. extras: of `columns`, those behind the
+    histories. stake: [n], amounts of the fitted rows, in units of money. folder: of the courses of networks, one each.
 
     Frauds are rare, so nearly all they teach is in a sample of the good rows, which then weigh more; LightGBM, for
-    which rows cost little, reads all.
+    which rows cost little, reads all. `sequence` is a model only where last payments are columns, `model.sequence`.
     """
 
     def told(share: float, text: str) -> None:
@@ -136,12 +142,23 @@ def fit_members(
         for number, kind in enumerate(settings.model.anomaly):
             told(0.1 * number, LABELS[kind])
             detectors[kind] = fit_detector(kind, good, places, settings.fit, seed=settings.seed + number)
-    few = thinned(fitted, settings.seed)
+    rows, weight = thinned(fitted, settings.seed)
+    few = Sample(fitted.rows.take(rows), fitted.target[rows], weight)
+    weighed = few if settings.model.loss != "cost" else replace(few, weight=weight * at_stake(few.target, stake[rows]))
     models: dict[str, Model] = {}
     if "mlp" in names:
         models["mlp"] = _network(
-            settings, columns, list(detectors.values()), fitted, few, validation,
-            stake=stake, watch=lambda share, text: told(0.3 + 0.5 * share, f"mlp, {text}"), folder=folder,
+            settings, columns, list(detectors.values()), weighed, validation,
+            watch=lambda share, text: told(0.3 + 0.3 * share, f"mlp, {text}"), folder=folder and folder / "mlp",
+        )  # fmt: skip
+    if "sequence" in names and settings.model.sequence:
+        end = len(columns.numeric) - len(extras.numeric)
+        models["sequence"] = fit_sequence(
+            weighed, columns=columns, last=slice(end - len(OF_LAST) * settings.model.sequence, end),
+            shape=settings.model, settings=_patient(settings, validation), seed=settings.seed, task=_task(settings),
+            judge=None if validation is None else partial(_judged, validation, validation.rows),
+            watch=lambda share, text: told(0.6 + 0.2 * share, f"sequence, {text}"),
+            folder=folder and folder / "sequence",
         )  # fmt: skip
     if "lightgbm" in names:
         told(0.8, LABELS["lightgbm"])
@@ -152,9 +169,8 @@ def fit_members(
         )  # fmt: skip
     if "logistic" in names:
         told(0.9, LABELS["logistic"])
-        rows, weight = few
         models["logistic"] = fit_logistic(
-            fitted.rows.take(rows), fitted.target[rows], weight, columns=columns, seed=settings.seed,
+            few.rows, few.target, few.weight, columns=columns, seed=settings.seed,
             penalty=PENALTY if len(rows) > MANY else None, bent=False,
         )  # fmt: skip
     return models, detectors
@@ -176,42 +192,43 @@ def _network(
     settings: Fraud,
     columns: Columns,
     detectors: Sequence[Detector],
-    fitted: Sample,
-    few: tuple[NDArray[np.int64], NDArray[np.float64]],
+    sample: Sample,
     validation: Sample | None,
     *,
-    stake: NDArray[np.float64],
     watch: Callable[[float, str], None],
     folder: Path | None,
 ) -> FraudNet:
-    rows, weight = few
-    target = fitted.target[rows]
-    if settings.model.loss == "cost":
-        weight = weight * at_stake(target, stake[rows])
     numeric = [column for column in columns.columns if column.kind == "numeric"]
     scores = [Column(f"anomaly: {detector.kind}", "numeric") for detector in detectors]
     wide = Columns((*numeric, *scores, *columns.categories))
-    seen = None if validation is None else with_scores(detectors, validation.rows)
-
-    def judge(model: TabularMLP) -> dict[str, float]:
-        assert validation is not None and seen is not None
-        found = metrics.metric_values(validation.target, sigmoid(model.logit(seen)), validation.weight)
-        return {"average_precision": found["average_precision"], **found}  # the first decides
-
     mlp = fit_mlp(
-        with_scores(detectors, fitted.rows.take(rows)),
-        target,
-        weight,
+        with_scores(detectors, sample.rows),
+        sample.target,
+        sample.weight,
         columns=wide,
         shape=settings.model,
-        settings=settings.fit if validation else settings.fit.model_copy(update={"patience": None}),
+        settings=_patient(settings, validation),
         seed=settings.seed,
-        task=tasks.binary("focal" if settings.model.loss == "focal" else "bce"),
-        judge=None if validation is None else judge,
+        task=_task(settings),
+        judge=None if validation is None else partial(_judged, validation, with_scores(detectors, validation.rows)),
         folder=folder,
         watch=watch,
     )
     return FraudNet(detectors, mlp)
+
+
+def _task(settings: Fraud) -> tasks.Task:
+    return tasks.binary("focal" if settings.model.loss == "focal" else "bce")
+
+
+def _patient(settings: Fraud, validation: Sample | None) -> Fit:
+    return settings.fit if validation else settings.fit.model_copy(update={"patience": None})
+
+
+def _judged(validation: Sample, rows: Rows, model: Scores) -> dict[str, float]:
+    """rows: those of validation, as the model reads them."""
+    found = metrics.metric_values(validation.target, sigmoid(model.logit(rows)), validation.weight)
+    return {"average_precision": found["average_precision"], **found}  # the first decides
 
 
 def at_stake(target: NDArray[np.integer], stake: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,11 +15,12 @@ from hashlib import blake2b
 import numpy as np
 
 from finance.fraud.features import NEVER, Definition
-from finance.fraud.transactions import FRAUD, GOOD, Whole
+from finance.fraud.transactions import FRAUD, GOOD, NO_OUTCOME, Whole
 
 _NOT_BEFORE = -(2**62)  # microseconds: earlier than any window begins
 _KNOWN = 1 << 32  # in `known`, a row with an outcome; a fraud counts 1 more, so both sums are one number
 _WORTH = {GOOD: _KNOWN, FRAUD: _KNOWN + 1}
+_OUTCOME = {0: NO_OUTCOME, **{worth: outcome for outcome, worth in _WORTH.items()}}
 
 
 def code_of(name: str) -> int:
@@ -103,6 +104,19 @@ class Past:
         found.append(int(_last(partners, partner, end) < longest))
         return found
 
+    def tally_last(self, definition: Definition, time: int) -> list[int]:
+        """3 L whole numbers of the last transactions seen before `time`, as `last_features` reads them."""
+        seen, paid, known = self._seen, self._paid, self._known
+        end = bisect_left(seen, time)
+        start = max(bisect_left(seen, time - definition.windows[-1], 0, end), end - definition.last)
+        if start < end:  # all of the earliest instant, since of one instant they are taken by amount and outcome
+            start = bisect_left(seen, seen[start], 0, end)
+        told = [(seen[i], paid[i + 1] - paid[i], known[i + 1] - known[i]) for i in range(start, end)]
+        until, found = time - definition.delay, list[int]()
+        for at, amount, worth in sorted(told, reverse=True)[: definition.last]:
+            found += [amount, time - at, _OUTCOME[worth] if at < until else NO_OUTCOME]
+        return found + [0, NEVER, NO_OUTCOME] * (definition.last - len(found) // 3)
+
     def insert(self, seen: int, amount: int, outcome: int, partners: Sequence[int]) -> None:
         """Take in a transaction, wherever its time is. partners: the code of each pair's other entity."""
         place, worth = bisect_right(self._seen, seen), _WORTH.get(outcome, 0)
@@ -122,13 +136,14 @@ class Past:
             _view(self._paid)[place + 2 :] += amount
             _view(self._known)[place + 2 :] += worth
 
-    def relabel(self, seen: int, before: int, after: int) -> None:
-        """A transaction seen then has another outcome. Which of several alike at that time does not matter to any
-        window. One that is forgotten changes nothing.
+    def relabel(self, seen: int, amount: int, before: int, after: int) -> None:
+        """A transaction of this amount, seen then, has another outcome. Which of several alike does not matter to any
+        answer. One that is forgotten changes nothing.
         """
-        known = self._known
+        paid, known = self._paid, self._known
         for place in range(bisect_left(self._seen, seen), bisect_right(self._seen, seen)):
-            if known[place + 1] - known[place] == _WORTH.get(before, 0):
+            alike = paid[place + 1] - paid[place] == amount
+            if alike and known[place + 1] - known[place] == _WORTH.get(before, 0):
                 _view(known)[place + 1 :] += _WORTH.get(after, 0) - _WORTH.get(before, 0)
                 return
 

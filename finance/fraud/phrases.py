@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import isnan, nan
 
 from finance.fraud.features import OWN, Definition, span
-from finance.fraud.transactions import DAY, HOUR, MINUTE, SECOND
+from finance.fraud.transactions import DAY, FRAUD, HOUR, MINUTE, SECOND
 from lepton_solutions.data.times import Clock
 
 Values = Mapping[str, float]
@@ -118,6 +118,7 @@ OF_ALL = {  # of the longest window
         "{value} of this {kind} since its last known fraud", counted("good payment"), None, NO_FRAUD
     ),
 }
+TOLD = 3  # of the last payments
 BESIDE_LONGEST = ("count", "sum", "mean")  # of a shorter window are told beside those of the longest
 
 
@@ -150,6 +151,19 @@ def sentences(definition: Definition, clock: Clock) -> dict[str, Sentence]:
         weekend: _day_of_week,
         **dict.fromkeys((hour, night), _time_of_day(" UTC" if clock.zone else "")),
     }
+
+
+def last_payments(definition: Definition, payments: Sequence[Sequence[float]]) -> str:
+    """The latest of the last payments, each as `features.OF_LAST` has it, NaN where there are no more."""
+    kind, window = definition.entities[0], length_of(definition.windows[-1])
+    told = [
+        f"{money(amount)} {duration(ago)} ago{', a known fraud' if known == FRAUD else ''}"
+        for amount, ago, known in payments[:TOLD]
+        if not isnan(ago)
+    ]
+    if not told:
+        return NO_PAYMENT.format(kind=kind, window=window)
+    return f"the last payments of this {kind}: {'; '.join(told)}"
 
 
 def _of_entity(name: str, phrase: Phrase, kind: str, window: int) -> Sentence:

@@ -21,6 +21,7 @@ def stages(settings: Fraud) -> list[Stage]:
     from finance.fraud.report import report
     from finance.fraud.train import train
 
+    counted = (settings.features, settings.model.sequence)
     prepared = ("transactions.npz", "data.json", "audit.json", "features.npy", "features.json")
     learned = ("models", "learned.json")
     measured = ("evaluation.json", "predictions.parquet")
@@ -30,7 +31,7 @@ def stages(settings: Fraud) -> list[Stage]:
             lambda run, out, progress: prepare_rows(settings, run, out),
             reads=(),
             writes=prepared,
-            depends=(settings.data, settings.split, settings.features, stamp(settings.data.path)),
+            depends=(settings.data, settings.split, *counted, stamp(settings.data.path)),
         ),
         Stage(
             "train",

@@ -97,10 +97,13 @@ class Split(Settings):
 
 
 class FraudModel(TabularMLP):
-    """`model`: the network, what it minimises, and the anomaly detectors whose scores it reads."""
+    """`model`: the network, what it minimises, the anomaly detectors whose scores it reads, and the last payments that
+    another reads.
+    """
 
     loss: Literal["cost", "focal", "plain"]
     anomaly: tuple[Anomaly, ...]
+    sequence: int = Field(ge=0, le=100)
 
     @field_validator("anomaly")
     @classmethod

@@ -26,6 +26,8 @@ from finance.fraud.features import (
     Floats,
     entity_columns,
     entity_features,
+    last_columns,
+    last_features,
     names,
     own_features,
     pair_columns,
@@ -130,7 +132,7 @@ class State:
         self._store.learn(id, label)
         for held, key in zip(self._held, event.keys, strict=True):
             if key in held:
-                held[key].relabel(event.seen, event.outcome, label)
+                held[key].relabel(event.seen, event.amount, event.outcome, label)
         return True
 
     def history(self, kind: str, name: str) -> list[Event]:
@@ -233,10 +235,12 @@ class State:
             past.insert(row.seen, row.amount, row.outcome, [pasts[partner].code for partner in partners])
 
     def _tally(self, row: Event, pasts: Sequence[Past]) -> list[int]:
-        """Whole numbers of all entities, then of all pairs."""
+        """Whole numbers of all entities, then of all pairs, then of the last transactions."""
         found = [number for past in pasts for number in past.tally(self.definition, row.time)]
         for (a, b), pair in zip(self._pairs, self._rank, strict=True):
             found += pasts[a].tally_partners(self.definition, row.time, pair, pasts[b].code)
+        if self.definition.last:
+            found += pasts[0].tally_last(self.definition, row.time)
         return found
 
     def _finish(self, rows: Sequence[Event], tallies: Sequence[Sequence[int]]) -> Floats:
@@ -250,7 +254,10 @@ class State:
         for place in range(entities):
             some = numbers[:, place * each : (place + 1) * each]
             found[:, entity_columns(self.definition, place)] = entity_features(some, amount)
-        found[:, pair_columns(self.definition, 0).start :] = numbers[:, entities * each :]
+        last, pairs = last_columns(self.definition), pair_columns(self.definition, 0).start
+        rest = entities * each + last.start - pairs
+        found[:, pairs : last.start] = numbers[:, entities * each : rest]
+        found[:, last] = last_features(numbers[:, rest:])
         return found
 
     def _answer_late(self, id: str) -> Floats:

@@ -82,7 +82,7 @@ def refuse_other(place: str, fingerprint: str, schema: int, definition: Definiti
     if fingerprint != definition.fingerprint:
         raise UserError(
             f"{place}: the state of feature definition {fingerprint[:12]}, expected {definition.fingerprint[:12]}",
-            hint="entities, windows, delay or pairs differ; give a new place, and fill it from the history",
+            hint="entities, windows, delay, pairs or `last` differ; give a new place, and fill it from the history",
         )
     if not 1 <= schema <= SCHEMA:
         raise UserError(f"{place}: found schema {schema}, expected at most {SCHEMA}; a later version wrote it")

@@ -18,6 +18,7 @@ from finance.fraud.forest import fit_forest
 from finance.fraud.inputs import columns_of, rows_of
 from finance.fraud.members import FOREST, OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members
 from finance.fraud.prepare import FEATURES, Prepared, kept, read, read_definition
+from finance.fraud.sequence import SequenceModel
 from finance.fraud.settings import Fraud
 from finance.fraud.transactions import FRAUD, UNIT
 from lepton_solutions import metrics
@@ -34,8 +35,9 @@ from lepton_solutions.training.calibrate import platt
 from lepton_solutions.training.plan import PLAN
 
 LEARNED, MODELS = "learned.json", "models"
-KINDS: dict[str, type[FraudNet] | type[Boosting] | type[Additive]] = {
+KINDS: dict[str, type[FraudNet] | type[SequenceModel] | type[Boosting] | type[Additive]] = {
     "mlp": FraudNet,
+    "sequence": SequenceModel,  # where last payments are read
     "lightgbm": Boosting,
     "logistic": Additive,
 }
@@ -46,7 +48,7 @@ def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     the same for each period before, whose models are for the evaluation alone.
     """
     prepared = read(run)
-    told = _learn(settings, run, prepared, out, progress=progress, folder=run / "training" / "mlp")
+    told = _learn(settings, run, prepared, out, progress=progress, folder=run / "training")
     for period in prepared.earlier():
         progress.update(0.95, f"anew for the test period {period.card.parts[PARTS[TEST]].told}")
         _learn(settings, run, period, folder_of(out, period))
@@ -100,7 +102,7 @@ def _learn(
             "validation": validation,
             "decisions": {name: decision.to_json() for name, decision in decisions.items()},
         }
-        | ({} if folder is None else {"plan": json.loads((folder / PLAN).read_text(encoding="utf-8"))}),
+        | ({} if folder is None else {"plan": json.loads((folder / "mlp" / PLAN).read_text(encoding="utf-8"))}),
     )
     best = validation[baseline]["average_precision"]
     ours = validation[OURS]["average_precision"]
@@ -118,7 +120,8 @@ def sample_of(run: Path, prepared: Prepared, part: int) -> Sample:
 
 def load_models(folder: Path) -> dict[str, Model]:
     """What `train` saved of a period, see `folder_of`, and the combination."""
-    models: dict[str, Model] = {name: kind.load(folder / MODELS / name) for name, kind in KINDS.items()}
+    places = {name: folder / MODELS / name for name in KINDS}
+    models: dict[str, Model] = {name: KINDS[name].load(place) for name, place in places.items() if place.is_dir()}
     return {**models, OURS: Combination({name: models[name] for name in read_learned(folder)["combine"]})}
 
 

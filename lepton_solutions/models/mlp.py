@@ -8,7 +8,10 @@ Sources: Wen et al. 2020 (BatchEnsemble); Gorishniy et al. 2025 (TabM, the varia
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -65,10 +68,24 @@ class Ensemble(nn.Module):
         return F.dropout(units, self.dropout, self.training)
 
 
-class TabularNet(nn.Module):
+class InputLayer(Protocol):
+    """numeric [n, p] and codes [n, q] to [n, features], as `TableInputs`; with or without weights of its own."""
+
+    @property
+    def features(self) -> int: ...
+
+    def __call__(self, numeric: Tensor, codes: Tensor) -> Tensor: ...
+
+
+Inputs = TypeVar("Inputs", bound=InputLayer)
+
+
+class TabularNet(nn.Module, Generic[Inputs]):
     """Raw rows to log-odds [n]: the input layer, the ensemble, whose members are averaged."""
 
-    def __init__(self, inputs: TableInputs, ensemble: Ensemble) -> None:
+    inputs: Inputs
+
+    def __init__(self, inputs: Inputs, ensemble: Ensemble) -> None:
         super().__init__()
         self.inputs, self.ensemble = inputs, ensemble
 
@@ -79,15 +96,12 @@ class TabularNet(nn.Module):
 class TabularMLP:
     """A trained `TabularNet` behind the interface of every model here."""
 
-    def __init__(self, net: TabularNet) -> None:
+    def __init__(self, net: TabularNet[TableInputs]) -> None:
         self.net = net.eval()
 
-    @torch.inference_mode()
     def logit(self, rows: Rows) -> np.ndarray:
-        """Log-odds of the positive class, float64 [n]; computed in float64, so that batches cannot differ from rows."""
-        net = _copy(self.net).double()
-        numeric, codes = torch.from_numpy(rows.numeric).double(), torch.from_numpy(rows.codes)
-        return torch.cat([net(a, b) for a, b in zip(numeric.split(8192), codes.split(8192), strict=True)]).numpy()
+        """Log-odds of the positive class, float64 [n]."""
+        return logit_of(self.net, rows)
 
     def graph(self) -> ModelProto:
         """The network and its input layer as ONNX, float32."""
@@ -102,13 +116,20 @@ class TabularMLP:
     @classmethod
     def load(cls, folder: Path) -> TabularMLP:
         """The inverse of `save`."""
-        return cls(_net_from(load_file(folder / "weights.safetensors")))
+        tensors = load_file(folder / "weights.safetensors")
+        return cls(net_from(TableInputs.from_tensors(part_of(tensors, "inputs")), tensors))
 
 
-def _net_from(tensors: dict[str, Tensor]) -> TabularNet:
-    inputs = TableInputs.from_tensors(
-        {k.removeprefix("inputs."): v for k, v in tensors.items() if k.startswith("inputs.")}
-    )
+@torch.inference_mode()
+def logit_of(net: TabularNet[Inputs], rows: Rows, *, at_once: int = 8192) -> np.ndarray:
+    """Log-odds [n], computed in float64, so that batches cannot differ from rows. at_once: rows of a batch."""
+    wide = deepcopy(net).eval().double()
+    numeric, codes = torch.from_numpy(rows.numeric).double(), torch.from_numpy(rows.codes)
+    return torch.cat([wide(a, b) for a, b in zip(numeric.split(at_once), codes.split(at_once), strict=True)]).numpy()
+
+
+def net_from(inputs: Inputs, tensors: Mapping[str, Tensor]) -> TabularNet[Inputs]:
+    """A net behind these input layers, from its `state_dict`."""
     members, features = tensors["ensemble.scale"].shape
     width = tensors["ensemble.hidden"].shape[1]
     # Dropout rests outside training, and the weights are loaded: neither needs a value here.
@@ -118,5 +139,6 @@ def _net_from(tensors: dict[str, Tensor]) -> TabularNet:
     return net
 
 
-def _copy(net: TabularNet) -> TabularNet:
-    return _net_from({name: tensor.clone() for name, tensor in net.state_dict().items()}).eval()
+def part_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The `state_dict` of the layer of this name within that of a net."""
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}

@@ -12,7 +12,7 @@ from lepton_solutions import tasks
 from lepton_solutions.data.batches import Resident
 from lepton_solutions.data.columns import Columns, Rows
 from lepton_solutions.models.inputs import TableInputs
-from lepton_solutions.models.mlp import Ensemble, TabularMLP, TabularNet
+from lepton_solutions.models.mlp import Ensemble, Inputs, TabularMLP, TabularNet
 from lepton_solutions.settings import Fit
 from lepton_solutions.settings import TabularMLP as Shape
 from lepton_solutions.tasks import Task
@@ -42,10 +42,41 @@ def fit_mlp(
     which more is better; the first decides. folder, watch: as `fit` has them. The same seed gives the same weights, bit
     for bit on a CPU with the same number of threads.
     """
+    inputs = TableInputs.fit(rows, weight, columns, bins=shape.bins or bins_for(len(target)))
+    net = fit_net(
+        inputs,
+        rows,
+        target,
+        weight,
+        shape=shape,
+        settings=settings,
+        seed=seed,
+        task=task,
+        judge=None if judge is None else lambda net: judge(TabularMLP(net)),
+        folder=folder,
+        watch=watch,
+    )
+    return TabularMLP(net)
+
+
+def fit_net(
+    inputs: Inputs,
+    rows: Rows,
+    target: np.ndarray,
+    weight: np.ndarray,
+    *,
+    shape: Shape,
+    settings: Fit,
+    seed: int,
+    task: Task | None,
+    judge: Callable[[TabularNet[Inputs]], Mapping[str, float]] | None,
+    folder: Path | None,
+    watch: Callable[[float, str], None],
+) -> TabularNet[Inputs]:
+    """The ensemble behind input layers, which learn along where they have weights. Arguments as of `fit_mlp`."""
     n = len(target)
     generator = torch.Generator().manual_seed(seed)
     prior = float(np.average(target, weights=weight))
-    inputs = TableInputs.fit(rows, weight, columns, bins=shape.bins or bins_for(n))
     ensemble = Ensemble(
         inputs.features,
         members=shape.members,
@@ -57,7 +88,8 @@ def fit_mlp(
     )
     net = TabularNet(inputs, ensemble)
     numeric, codes = torch.from_numpy(rows.numeric), torch.from_numpy(rows.codes)
-    at_once = n * inputs.features <= ENCODED_AT_ONCE
+    learn = len(list(net.parameters())) > len(list(ensemble.parameters()))  # the input layers
+    at_once = not learn and n * inputs.features <= ENCODED_AT_ONCE
     # Smoothed towards the base rate rather than 1/2, so that the mean prediction stays the mean of the target.
     goal = torch.from_numpy(target).float() * (1 - settings.label_smoothing) + settings.label_smoothing * prior
     share = torch.from_numpy(weight / weight.mean()).float()
@@ -69,13 +101,13 @@ def fit_mlp(
         seed=seed,
         generator=generator,
         undecayed=lambda name: any(word in name for word in UNDECAYED),
-        judge=None if judge is None else lambda network: judge(TabularMLP(net)),
+        judge=None if judge is None else lambda network: judge(net),
         higher_is_better=True,
         imputes=not at_once,
         folder=folder,
         watch=watch,
     )
-    return TabularMLP(net)
+    return net
 
 
 # What the config leaves open follows the number of rows. Settled on German credit, Taiwan and Give Me Some Credit, on

@@ -99,6 +99,14 @@ def test_a_bench_that_was_stopped_goes_on(bench: Path, lepton):
     assert measured(bench) == ["hills-mine-0", "hills-theirs-0", "hills-theirs-0"]
 
 
+def test_a_model_with_fewer_seeds_than_others_of_its_task_is_shown_at_the_end(bench: Path, lepton):
+    fewer = MODULE.replace("for seed in (0, 1)]", 'for seed in ((0, 1) if model == "mine" else (0,))]')
+    (bench / "uneven_bench.py").write_text(fewer)
+    (bench / "conf" / "bench" / "uneven.yaml").write_text("_target_: uneven_bench.toy\n")
+    told = [line.split()[:4] for line in lepton("bench", "uneven", "--rows", "lakes").out.splitlines()]
+    assert told == [["lakes", "mine", "score", "1.5"], ["lakes", "theirs", "score", "0.0000"]]
+
+
 def test_an_unknown_bench_is_answered_with_the_nearest(bench: Path, lepton):
     answer = lepton("bench", "tou")
     assert (answer.code, answer.err) == (2, "error: unknown bench `tou`: did you mean `toy`?\n")

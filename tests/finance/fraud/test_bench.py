@@ -7,10 +7,12 @@ import pytest
 from small_payments import payments
 
 from finance.fraud.bench import fraud
+from finance.fraud.bench_learners import WITH_LAST, with_last
 from finance.fraud.bench_models import (
     BOOKS_WEEKS,
     FOLD_0,
     LAST,
+    LAST_PAYMENTS,
     METRICS,
     NETWORKS,
     OVER,
@@ -21,8 +23,9 @@ from finance.fraud.bench_models import (
     knowable,
 )  # fmt: skip
 from finance.fraud.parts import periods
-from finance.fraud.transactions import DAY, HOUR
+from finance.fraud.transactions import DAY, HOUR, UNIT
 from lepton_solutions.bench import Cell
+from lepton_solutions.data.columns import Column, Columns
 
 
 def test_every_cell_has_its_own_name():
@@ -56,6 +59,35 @@ def test_rows_are_means_over_folds_and_seeds():
     told = "| **Combination** | 0.880 | 0.650 | 0.350 | 0.975 | 0.805 / 0.500 / 0.200 | 0.505 / 0.200 / 0.050 | 2 |"
     assert told in fraud().conclusions(records)
     assert not [row for row in fraud().rows(records) if row.task == OWN]
+
+
+def test_what_the_last_payments_bring_stands_beside_the_same_models_without_them():
+    def record(names: list[str], value: float) -> dict:
+        return {
+            "figures": {name: [[value] * 4] * 7 for name in names},
+            "fit_seconds": dict.fromkeys(names, 3.0),
+            "peak_mb": 900,
+        }
+
+    records = {Cell(PUBLISHED, NETWORKS, seed): record(["combination"], 0.5) for seed in range(5)}
+    last = ["sequence", *WITH_LAST.values()]
+    records |= {Cell(PUBLISHED, LAST_PAYMENTS, seed): record(last, 0.6) for seed in range(3)}
+    found = {row.model: row for row in fraud().rows(records) if row.metric == "auc"}
+    told = ["Recurrent network over the last payments", "LightGBM with the last payments"]
+    for model in (*told, "Combination with the last payments"):
+        assert (found[model].value, found[model].seeds) == (pytest.approx(0.6), 3)
+    assert found["Combination"].seeds == 5
+    assert all(cell in fraud().cells for cell in records)
+
+
+def test_the_last_ten_payments_of_a_card_stand_behind_the_columns_of_the_book():
+    rows = payments([0, HOUR, 3 * HOUR], [5 * UNIT, 7 * UNIT, UNIT], {"card": [0, 0, 0]})
+    book = Columns((Column("amount", "numeric"),))
+    columns, numeric = with_last(book, np.array([[5], [7], [1]], np.float32), rows)
+    assert len(columns.columns) == numeric.shape[1] == 31
+    told = dict(zip(columns.names, numeric[2].tolist(), strict=True))
+    assert [told[f"card: amount, {i} before"] for i in (1, 2)] == [7, 5]
+    assert [told[f"card: hours ago, {i} before"] for i in (1, 2)] == [2, 3]
 
 
 def test_cards_that_were_known_are_left_out_and_found_ones_leave():

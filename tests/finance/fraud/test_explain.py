@@ -128,6 +128,27 @@ def test_a_feature_without_a_sentence_is_told_by_its_name():
     assert [reason["text"] for reason in found] == ["weekend is 5411, usually 5912"]
 
 
+def test_the_last_payments_are_one_reason_that_names_the_latest():
+    """The card's previous payments were 80, 7 and 6; with its usual ones, of 5, the model would say nothing."""
+    definition = replace(TWO, last=4)
+    columns = Columns(tuple(Column(name, "numeric") for name in names(definition)))
+    numeric = np.zeros((2, len(columns.numeric)), np.float32)
+    numeric[:, P:] = np.nan
+    numeric[0, P:-3] = [80, 0.25, np.nan, 7, 30, 1, 6, 200, 0]
+    few = usual()
+    middle = np.concatenate([few.numeric, np.tile([5, 24, np.nan], 4)]).astype(np.float32)
+    none = np.zeros((2, 0), np.int64)
+    explainer = Explainer(
+        definition, columns, replace(few, numeric=middle, codes=none[0]), Clock("microseconds", "date")
+    )
+    found = explainer.reasons(Rows(numeric, none), lambda given: 2.0 * (given.numeric[:, P] != 5))
+    assert [[reason["text"] for reason in reasons] for reasons in found] == [
+        ["the last payments of this card: 80.00 15 minutes ago; 7.00 30 hours ago, a known fraud; 6.00 8 days ago"],
+        ["no payment of this card in 28 days"],
+    ]
+    assert found[0][0]["log_odds"] == 2
+
+
 def test_nothing_is_a_reason_that_spoke_for_the_transaction():
     explainer = explainer_of(usual())
     assert explainer.reasons(rows(**{"amount": 5.0}), linear(**{"amount": -1.0})) == [[]]

@@ -1,10 +1,12 @@
 """What a definition of features says, refuses, and how its columns are called."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_payments import SMALL, payments
 
-from finance.fraud.features import SINCE_FRAUD, Definition, names
+from finance.fraud.features import OF_LAST, SINCE_FRAUD, Definition, names
 from finance.fraud.history import histories
 from finance.fraud.transactions import DAY, HOUR, UNIT
 from lepton_solutions.errors import UserError
@@ -32,6 +34,8 @@ def test_a_definition_comes_back_from_json_with_the_same_fingerprint():
         Definition(SMALL.entities, (3, 10, 26), SMALL.delay, SMALL.pairs),
         Definition(SMALL.entities, SMALL.windows, 5, SMALL.pairs),
         Definition(SMALL.entities, SMALL.windows, SMALL.delay, SMALL.pairs[::-1]),
+        replace(SMALL, last=SMALL.last + 1),
+        replace(SMALL, last=0),
     ],
 )
 def test_whatever_differs_in_a_definition_changes_its_fingerprint(other):
@@ -54,6 +58,8 @@ def test_a_definition_of_a_later_version_is_refused():
         ({"pairs": (("card", "termnal"),)}, "did you mean `terminal`"),
         ({"pairs": (("card", "card"),)}, "two different"),
         ({"pairs": (("card", "terminal"), ("card", "terminal"))}, "each pair once"),
+        ({"last": -1}, "found -1, expected 0, or more"),
+        ({"entities": (), "last": 2}, "of an entity"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(definition, said):
@@ -123,6 +129,33 @@ def test_an_amount_is_compared_with_what_the_card_usually_pays():
     rows = payments([0, 1, 2], [10 * UNIT, 30 * UNIT, 100 * UNIT], {"card": [0] * 3})
     definition = Definition(("card",), (DAY,), delay=0)
     assert one_column(rows, definition, "card: amount over mean, 1 d")[1:] == [3, 5]
+
+
+def test_the_last_payments_of_a_card_are_told_one_by_one_the_latest_first():
+    days = [0, 2, 3, 9]  # known after day 5, 7 and 8
+    amounts = [10 * UNIT, 20 * UNIT, -5 * UNIT, 7 * UNIT]
+    rows = payments([day * DAY for day in days], amounts, {"card": [0] * 4}, label=[0, 1, -1, 0])
+    definition = Definition(("card",), (30 * DAY,), delay=5 * DAY, last=4)
+    told = dict(zip(names(definition), histories(rows, definition)[-1], strict=True))
+    assert [told[f"card: amount, {i} before"] for i in (1, 2, 3)] == [-5, 20, 10]
+    assert [told[f"card: hours ago, {i} before"] for i in (1, 2, 3)] == [6 * 24, 7 * 24, 9 * 24]
+    np.testing.assert_array_equal([told[f"card: known fraud, {i} before"] for i in (1, 2, 3)], [np.nan, 1, 0])
+    assert np.isnan([told[f"card: {what}, 4 before"] for what in OF_LAST]).all()
+    rows.time[-1] = 6.5 * DAY  # the second is not known yet
+    found = one_column(rows, definition, "card: known fraud, 2 before")
+    assert np.isnan(found[-1])
+
+
+def test_a_payment_before_the_longest_window_is_none_of_the_last():
+    rows = payments([0, 5 * DAY], [UNIT] * 2, {"card": [0] * 2})
+    definition = Definition(("card",), (4 * DAY,), delay=0, last=1)
+    assert np.isnan(one_column(rows, definition, "card: amount, 1 before")).all()
+
+
+def test_without_last_payments_a_definition_is_that_of_states_which_never_heard_of_them():
+    definition = Definition(("card",), (DAY,), delay=0)
+    assert "last" not in definition.to_json()
+    assert Definition.from_json(definition.to_json()) == definition
 
 
 def test_after_refunds_alone_there_is_no_usual_amount():

@@ -7,8 +7,10 @@ from fraud_settings import fraud
 from sklearn.metrics import roc_auc_score
 
 from finance.fraud.detectors import Detector, fit_detector, telling
+from finance.fraud.features import OF_LAST
 from finance.fraud.forest import fit_forest
 from finance.fraud.members import FraudNet, at_stake, combine, fit_members, thinned
+from finance.fraud.sequence import SequenceModel
 from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.data.prepare import Sample
 
@@ -65,6 +67,35 @@ def test_network_and_detectors_are_one_graph(loss, tmp_path):
     assert roc_auc_score(asked.target, said) > 0.8
     network.save(tmp_path)
     np.testing.assert_array_equal(FraudNet.load(tmp_path).logit(asked.rows), said)
+
+
+def test_what_is_told_by_the_order_of_the_last_payments_is_learned_and_exported(tmp_path):
+    """A fraud follows a small payment of before an hour ago that came right after a large one."""
+    draw, count = np.random.default_rng(0), 3
+    names = [f"card: {what}, {i} before" for i in range(1, count + 1) for what in OF_LAST]
+    further = (Column("risk", "numeric"), Column("channel", "category", ("web", "shop")))
+    columns = Columns((Column("amount", "numeric"), *(Column(name, "numeric") for name in names), *further))
+    payments = draw.lognormal(3, 1, (4000, count, 3))
+    payments[:, :, 1] = np.cumsum(payments[:, :, 1], axis=1)
+    payments[:, :, 2] = np.nan
+    target = ((payments[:, 0, 0] < 15) & (payments[:, 1, 0] > 30)).astype(np.int8)
+    payments[::50] = np.nan  # cards never seen
+    numeric = np.hstack([draw.lognormal(3, 1, (4000, 1)), payments.reshape(4000, -1), draw.random((4000, 1))])
+    rows = Rows(numeric.astype(np.float32), draw.integers(0, 4, (4000, 1)))
+    fitted = Sample(rows.take(slice(3000)), target[:3000], np.ones(3000))
+    settings = fraud("fit.epochs=6", "model.members=2", "model.width=16", f"model.sequence={count}", "model.anomaly=[]")
+    models, _ = fit_members(settings, columns, Columns(further), fitted, None, stake=np.ones(3000), names=("sequence",))
+    asked, seen = rows.take(slice(3000, None)), np.arange(3000, 4000) % 50 > 0
+    said = models["sequence"].logit(asked)
+    assert roc_auc_score(target[3000:][seen], said[seen]) > 0.95
+    graph = models["sequence"].graph()
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    answers = session.run(["logit"], {"numeric": asked.numeric, "codes": asked.codes})[0]
+    np.testing.assert_allclose(answers, said, atol=1e-3)
+    models["sequence"].save(tmp_path)
+    np.testing.assert_array_equal(SequenceModel.load(tmp_path).logit(asked), said)
+    alone = models["sequence"].logit(asked.take(slice(7, 8)))
+    np.testing.assert_allclose(alone, said[7:8], rtol=1e-12)  # doubles add up in another order
 
 
 def test_dear_frauds_count_more_by_their_cost_and_sure_rows_less_by_the_focal_loss():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from small_payments import SMALL, any_payments
 
-from finance.fraud.features import Definition, names
+from finance.fraud.features import Definition, last_columns, names
 from finance.fraud.history import histories
 from finance.fraud.phrases import sentences
 from finance.fraud.transactions import DAY
@@ -128,10 +128,11 @@ def test_the_time_of_day_is_told_to_the_minute_and_in_utc_where_times_name_a_zon
 @given(any_payments())
 def test_no_payment_is_said_of_those_alone_that_have_none(rows):
     says, columns = sentences(SMALL, DATES), names(SMALL)
+    assert set(columns[: last_columns(SMALL).start]) == says.keys()
     for row in histories(rows, SMALL).astype(np.float32).tolist():
         values = dict(zip(columns, row, strict=True))
-        for name in columns:
-            text = says[name](values, NOTHING)
-            assert "nan" not in text
+        for name, say in says.items():
+            text = say(values, NOTHING)
+            assert "nan" not in text, name
             for kind, window in re.findall(r"no payment of this (\w+) in (\d+) microseconds(?! has)", text):
                 assert values[f"{kind}: count, {window} µs"] == 0

@@ -60,7 +60,7 @@ def test_the_bundle_is_whole_and_holds_no_pickle(run):
 def test_figures_of_every_model_have_the_shape_that_others_read(run, metrics):
     read = RunMetrics.model_validate(metrics)
     assert (read.primary, read.chosen, read.pipeline) == ("average_precision", OURS, "finance/fraud")
-    assert {"baseline", OURS, "mlp", "lightgbm", "logistic", "autoencoder"} <= set(read.variants)
+    assert {"baseline", OURS, "mlp", "sequence", "lightgbm", "logistic", "autoencoder"} <= set(read.variants)
     assert read.variants["baseline"].test == read.variants[read_learned(run.folder)["baseline"]].test
     assert [figure["name"] for figure in metrics["headline"]] == [
         "test average precision",

@@ -7,6 +7,7 @@ import yaml
 from fraud_settings import fraud
 
 import lepton_solutions
+from finance.fraud.inputs import definition_of
 from finance.fraud.settings import Fraud
 from lepton_solutions.config import keys_of
 from lepton_solutions.errors import UserError
@@ -39,6 +40,7 @@ def test_what_the_budget_decides_is_no_key(asked):
         ("decision.recovered=1.5", "less than or equal to 1"),
         ("model.loss=square", "'cost', 'focal' or 'plain'"),
         ("model.anomaly=[one_class,one_class]", "each of autoencoder, variational, one_class at mos"),
+        ("model.sequence=101", "less than or equal to 100"),
         ("data.entity=[card,card]", "each column once"),
         ("features.window=[7]", "did you mean `features.windows`"),
     ],
@@ -46,6 +48,11 @@ def test_what_the_budget_decides_is_no_key(asked):
 def test_values_out_of_range_are_refused(asked, why):
     with pytest.raises(UserError, match=why):
         fraud(asked)
+
+
+def test_last_payments_need_somebody_who_pays():
+    with pytest.raises(UserError, match=r"model.sequence: found 3, expected 0, as no entity is named"):
+        definition_of(fraud("model.sequence=3"), ())
 
 
 def test_own_transactions_are_chosen_by_a_path():

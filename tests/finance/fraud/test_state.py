@@ -186,6 +186,17 @@ def test_an_outcome_that_is_changed_is_that_of_its_row_alone_among_those_of_its_
         assert state.features(one_card([3 * HOUR], ids=["d"]))[0, since] == 2
 
 
+def test_an_outcome_told_later_stands_beside_the_amount_of_its_row():
+    two = replace(CARD, last=2)
+    place = names(two).index("card: amount, 1 before")
+    with State(two) as state:
+        untold = [NO_OUTCOME, NO_OUTCOME]
+        state.add(payments([0, 0], [3 * UNIT, 2 * UNIT], {"card": [0, 0]}, label=untold, ids=["dear", "cheap"]))
+        state.learn("cheap", FRAUD)
+        found = state.features(one_card([HOUR], ids=["next"]))[0, place:]
+    np.testing.assert_array_equal(found, [3, 1, np.nan, 2, 1, 1])
+
+
 def test_an_outcome_told_of_a_row_that_is_forgotten_is_not_that_of_another(monkeypatch):
     monkeypatch.setattr(state_module, "GRACE", 0)
     short = Definition(("card",), (50,), delay=0)
@@ -253,7 +264,7 @@ def test_without_entities_a_transaction_is_still_described():
 def test_online_equals_offline_on_every_row_of_the_handbook():
     rows = collect(fraud("data=handbook").data).transactions
     windows = (DAY, 7 * DAY, 21 * DAY, 90 * DAY)
-    definition = Definition(("card", "terminal"), windows, delay=7 * DAY, pairs=(("card", "terminal"),))
+    definition = Definition(("card", "terminal"), windows, 7 * DAY, pairs=(("card", "terminal"),), last=10)
     expected = histories(rows, definition)
     with State(definition) as state:
         for start in range(0, len(rows), 5000):
