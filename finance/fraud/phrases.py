@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 
-from finance.fraud.features import OWN, Definition, span
+from finance.fraud.features import OWN, Definition, names, span
 from finance.fraud.transactions import DAY, FRAUD, HOUR, MINUTE, SECOND
 from lepton_solutions.data.times import Clock
 
@@ -123,7 +123,9 @@ BESIDE_LONGEST = ("count", "sum", "mean")  # of a shorter window are told beside
 
 
 def sentences(definition: Definition, clock: Clock) -> dict[str, Sentence]:
-    """By the name of a feature. clock: of the data; times of day are of UTC where its dates name a time zone."""
+    """By the name of a feature; of the last payments `last_payments` tells. clock: of the data; times of day are of UTC
+    where its dates name a time zone.
+    """
     *shorter, longest = definition.windows
     found: dict[str, Sentence] = {}
     for kind in definition.entities:
@@ -146,11 +148,9 @@ def sentences(definition: Definition, clock: Clock) -> dict[str, Sentence]:
         found[name] = _first(name, f"first payment of this {a} with this {b} in {length_of(longest)}")
     means = [found[f"{kind}: mean, {span(longest)}"] for kind in definition.entities[:1]]  # of whoever is investigated
     amount, hour, weekend, night = OWN
-    return found | {
-        amount: _amount(means),
-        weekend: _day_of_week,
-        **dict.fromkeys((hour, night), _time_of_day(" UTC" if clock.zone else "")),
-    }
+    found |= {amount: _amount(means), weekend: _day_of_week}
+    found |= dict.fromkeys((hour, night), _time_of_day(" UTC" if clock.zone else ""))
+    return {name: found[name] for name in names(definition) if name in found}
 
 
 def last_payments(definition: Definition, payments: Sequence[Sequence[float]]) -> str:
