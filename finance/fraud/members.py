@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +30,6 @@ from lepton_solutions.models.combination import Combination
 from lepton_solutions.models.graphs import export_torch
 from lepton_solutions.models.linear import Additive, fit_logistic
 from lepton_solutions.models.mlp import TabularMLP
-from lepton_solutions.progress import Progress
 from lepton_solutions.settings import Fit
 from lepton_solutions.training.select import combined
 from lepton_solutions.training.tabular import fit_mlp
@@ -122,58 +123,83 @@ def fit_members(
     stake: NDArray[np.float64],
     names: Sequence[str] = ("mlp", "sequence", "lightgbm", "logistic"),
     detectors: dict[str, Detector] | None = None,
-    progress: Progress | None = None,
+    watch: Callable[[float, str], None] = lambda share, text: None,
     folder: Path | None = None,
 ) -> tuple[dict[str, Model], dict[str, Detector]]:
     """The named models and the detectors, which are fitted unless given. extras: of `columns`, those behind the
-    histories. stake: [n], amounts of the fitted rows, in units of money. folder: of the courses of networks, one each.
+    histories. stake: [n], amounts of the fitted rows, in units of money. watch: share done and a line of text. folder:
+    of the courses of networks, one each.
 
     Frauds are rare, so nearly all they teach is in a sample of the good rows, which then weigh more; LightGBM, for
     which rows cost little, reads all. `sequence` is a model only where last payments are columns, `model.sequence`.
+    Networks of this size gain nothing from a second core, so trees grow beside them.
     """
-
-    def told(share: float, text: str) -> None:
-        if progress is not None:
-            progress.update(share, text)
-
     if detectors is None:
         places = telling([column.name for column in columns.numeric], extras.names)
         good, detectors = fitted.rows.numeric[fitted.target == 0], {}
         for number, kind in enumerate(settings.model.anomaly):
-            told(0.1 * number, LABELS[kind])
+            watch(0.1 * number, LABELS[kind])
             detectors[kind] = fit_detector(kind, good, places, settings.fit, seed=settings.seed + number)
     rows, weight = thinned(fitted, settings.seed)
     few = Sample(fitted.rows.take(rows), fitted.target[rows], weight)
     weighed = few if settings.model.loss != "cost" else replace(few, weight=weight * at_stake(few.target, stake[rows]))
     models: dict[str, Model] = {}
-    if "mlp" in names:
-        models["mlp"] = _network(
-            settings, columns, list(detectors.values()), weighed, validation,
-            watch=lambda share, text: told(0.3 + 0.3 * share, f"mlp, {text}"), folder=folder and folder / "mlp",
-        )  # fmt: skip
-    if "sequence" in names and settings.model.sequence:
-        end = len(columns.numeric) - len(extras.numeric)
-        models["sequence"] = fit_sequence(
-            weighed, columns=columns, last=slice(end - len(OF_LAST) * settings.model.sequence, end),
-            shape=settings.model, settings=_patient(settings, validation), seed=settings.seed, task=_task(settings),
-            judge=None if validation is None else partial(_judged, validation, validation.rows),
-            watch=lambda share, text: told(0.6 + 0.2 * share, f"sequence, {text}"),
-            folder=folder and folder / "sequence",
-        )  # fmt: skip
+    with half_the_threads() as threads, ThreadPoolExecutor(1) as beside:
+        others = beside.submit(_others, settings, columns, fitted, few, validation, names=names, threads=threads)
+        if "mlp" in names:
+            models["mlp"] = _network(
+                settings, columns, list(detectors.values()), weighed, validation,
+                watch=lambda share, text: watch(0.3 + 0.3 * share, f"mlp, {text}"), folder=folder and folder / "mlp",
+            )  # fmt: skip
+        if "sequence" in names and settings.model.sequence:
+            end = len(columns.numeric) - len(extras.numeric)
+            models["sequence"] = fit_sequence(
+                weighed, columns=columns, last=slice(end - len(OF_LAST) * settings.model.sequence, end),
+                shape=settings.model, settings=_patient(settings, validation), seed=settings.seed, task=_task(settings),
+                judge=None if validation is None else partial(_judged, validation, validation.rows),
+                watch=lambda share, text: watch(0.6 + 0.3 * share, f"sequence, {text}"),
+                folder=folder and folder / "sequence",
+            )  # fmt: skip
+        watch(0.9, "trees")
+        return models | others.result(), detectors
+
+
+@contextmanager
+def half_the_threads() -> Iterator[int]:
+    """That many for PyTorch inside, and as many are left for what runs beside it."""
+    before = torch.get_num_threads()
+    half = max(1, before // 2)
+    torch.set_num_threads(half)
+    try:
+        yield half
+    finally:
+        torch.set_num_threads(before)
+
+
+def _others(
+    settings: Fraud,
+    columns: Columns,
+    fitted: Sample,
+    few: Sample,
+    validation: Sample | None,
+    *,
+    names: Sequence[str],
+    threads: int,
+) -> dict[str, Model]:
+    """LightGBM and the logistic regression. few: see `thinned`."""
+    models: dict[str, Model] = {}
     if "lightgbm" in names:
-        told(0.8, LABELS["lightgbm"])
         judged = None if validation is None else (validation.rows, validation.target, validation.weight)
         models["lightgbm"] = fit_boosting(
             fitted.rows, fitted.target, fitted.weight, columns=columns, seed=settings.seed, validation=judged,
-            trees=TREES, threads=torch.get_num_threads(),
+            trees=TREES, threads=threads,
         )  # fmt: skip
     if "logistic" in names:
-        told(0.9, LABELS["logistic"])
         models["logistic"] = fit_logistic(
             few.rows, few.target, few.weight, columns=columns, seed=settings.seed,
-            penalty=PENALTY if len(rows) > MANY else None, bent=False,
+            penalty=PENALTY if len(few.target) > MANY else None, bent=False,
         )  # fmt: skip
-    return models, detectors
+    return models
 
 
 def thinned(fitted: Sample, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -5,7 +5,7 @@ from earlier periods than those it is judged on; no test rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from lepton_solutions import metrics
 from lepton_solutions.data.columns import Columns
 from lepton_solutions.data.decision import Decision, sigmoid
 from lepton_solutions.data.prepare import Sample
-from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST, TRAIN, VALIDATION
+from lepton_solutions.data.splits import CALIBRATION, PARTS, TRAIN, VALIDATION
 from lepton_solutions.files import write_json
 from lepton_solutions.models.boosting import Boosting
 from lepton_solutions.models.combination import Combination
@@ -48,11 +48,15 @@ def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     the same for each period before, whose models are for the evaluation alone.
     """
     prepared = read(run)
-    told = _learn(settings, run, prepared, out, progress=progress, folder=run / "training")
-    for period in prepared.earlier():
-        progress.update(0.95, f"anew for the test period {period.card.parts[PARTS[TEST]].told}")
-        _learn(settings, run, period, folder_of(out, period))
-    progress.update(1.0, told)
+    periods, told = [prepared, *prepared.earlier()], []
+    for period in periods:
+
+        def watch(share: float, text: str, *, done: int = period.period) -> None:
+            progress.update((done + share) / len(periods), text)
+
+        folder = run / "training" if period is prepared else None
+        told.append(_learn(settings, run, period, folder_of(out, period), watch=watch, folder=folder))
+    progress.update(1.0, told[0])
 
 
 def folder_of(run: Path, period: Prepared) -> Path:
@@ -66,8 +70,8 @@ def _learn(
     prepared: Prepared,
     out: Path,
     *,
-    progress: Progress | None = None,
-    folder: Path | None = None,
+    watch: Callable[[float, str], None],
+    folder: Path | None,
 ) -> str:
     """`models` and `learned.json` of one period; says how well they do on validation days."""
     definition = read_definition(run)
@@ -76,7 +80,7 @@ def _learn(
     stake = prepared.transactions.amount[prepared.rows(TRAIN)] / UNIT
     models, _ = fit_members(
         settings, columns, prepared.transactions.columns, parts[TRAIN], parts[VALIDATION],
-        stake=stake, progress=progress, folder=folder,
+        stake=stake, watch=watch, folder=folder,
     )  # fmt: skip
     for name, model in models.items():
         model.save(out / MODELS / name)
