@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,22 @@ MOST = 100_000  # rows of a part, evenly spread, that a comparison reads; more d
 
 
 def drift(
-    prepared: Prepared, columns: Columns, rows: Mapping[int, Rows], score: Mapping[int, Floats], *, reach: int
+    prepared: Prepared,
+    columns: Columns,
+    rows: Mapping[int, Rows],
+    score: Callable[[int, Whole], Floats],
+    *,
+    reach: int,
 ) -> dict[str, Any]:
     """PSI of the score and of each column against the train period, over the test period and by week.
 
-    rows, score: of each part, in the order of time. reach: microseconds that histories look back at most.
+    rows: of each part, in the order of time. score: of a part's rows at these positions. reach: microseconds that
+    histories look back at most.
     """
     begin = prepared.card.parts["train"].begin
-    thin = {part: slice(None, None, max(1, -(-len(found) // MOST))) for part, found in score.items()}
-    week = {part: _weeks(prepared, part)[thin[part]] for part in rows}
-    taken = {part: rows[part].take(np.arange(len(score[part]))[thin[part]]) for part in rows}
+    some = {part: np.arange(0, len(found), max(1, -(-len(found) // MOST))) for part, found in rows.items()}
+    week = {part: _weeks(prepared, part)[some[part]] for part in rows}
+    taken = {part: rows[part].take(some[part]) for part in rows}
     numeric = [column.name for column in columns.numeric]
     moved = [
         _moved(name, {part: taken[part].numeric[:, place] for part in rows}, week) for place, name in enumerate(numeric)
@@ -47,7 +53,7 @@ def drift(
             for part in rows
             for low, high in _ends(prepared, part)
         ],
-        "score": _moved("score", {part: score[part][thin[part]] for part in rows}, week),
+        "score": _moved("score", {part: score(part, some[part]) for part in rows}, week),
         "columns": sorted(moved, key=lambda one: -one["psi"]),
         "fraud_rate": fraud_rate(prepared),
         "filling": max(0.0, float((reach - (begin - first)) / DAY)),

@@ -21,7 +21,7 @@ from finance.fraud.explain import Explainer
 from finance.fraud.features import Definition
 from finance.fraud.history import histories
 from finance.fraud.inputs import columns_of, rows_of
-from finance.fraud.members import OURS, Model
+from finance.fraud.members import OURS, Model, logits
 from finance.fraud.money import money
 from finance.fraud.prepare import Prepared, read, read_definition
 from finance.fraud.replay import Ground, ground_of, replay
@@ -29,6 +29,7 @@ from finance.fraud.settings import Fraud
 from finance.fraud.train import detectors_of, folder_of, load_models, read_learned, sample_of, usual_in
 from finance.fraud.transactions import DAY, FRAUD, UNIT, Whole
 from lepton_solutions.class_metrics import class_metrics, metric_difference
+from lepton_solutions.data.columns import Rows
 from lepton_solutions.data.decision import Decision
 from lepton_solutions.data.splits import CALIBRATION, PARTS, TEST, TRAIN
 from lepton_solutions.files import write_json
@@ -47,7 +48,7 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     columns, models = columns_of(definition, prepared.transactions.columns), load_models(run)
     detectors = detectors_of(models, settings, columns, prepared, samples[TRAIN])
     decisions = {name: Decision.from_json(saved) for name, saved in learned["decisions"].items()}
-    said = {name: one.logit(samples[TEST].rows) for name, one in {**models, **detectors}.items()}
+    said = logits({**models, **detectors}, samples[TEST].rows)
     chance = {name: decisions[name].probability(logit) for name, logit in said.items()}
     ground = ground_of(prepared, TEST, seed=settings.seed)
     days = {name: ground.days(p) for name, p in chance.items()}
@@ -55,10 +56,12 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     progress.update(0.2, "metrics")
     test = {name: _measured(ground, p, decisions[name].threshold, days[name], budget) for name, p in chance.items()}
     progress.update(0.6, f"test average precision {test[OURS]['average_precision']['value']:.3f}")
-    score = {
-        part: chance[OURS] if part == TEST else decisions[OURS].probability(models[OURS].logit(sample.rows))
-        for part, sample in samples.items()
-    }
+
+    def score(part: int, place: Whole) -> Floats:
+        if part == TEST:
+            return chance[OURS][place]
+        return decisions[OURS].probability(models[OURS].logit(samples[part].rows.take(place)))
+
     alerts = look(days[OURS], budget).alerts
     rows = {part: sample.rows for part, sample in samples.items()}
     explainer = Explainer(definition, columns, usual_in(prepared, samples[TRAIN]), prepared.card.read_layout().clock)
@@ -81,7 +84,9 @@ def evaluate(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
         "days": by_day(settings.decision, prepared, ground, days[OURS]),
         "scenarios": by_scenario(ground, days[OURS], alerts),
         "line": line_by_week(prepared, ground, days[OURS], decisions[OURS].threshold, budget),
-        "declined": _declined(prepared, models[OURS], decisions[OURS], score, definition),
+        "declined": _declined(
+            prepared, models[OURS], decisions[OURS], samples[CALIBRATION].rows, chance[OURS], definition
+        ),
         "examples": examples(
             prepared, ground, days[OURS], alerts, explainer, samples[TEST].rows, models[OURS], decisions[OURS]
         ),
@@ -110,8 +115,9 @@ def _before(settings: Fraud, run: Path, prepared: Prepared) -> dict[str, dict[st
     columns = columns_of(read_definition(run), prepared.transactions.columns)
     models, decisions = load_models(folder), read_learned(folder)["decisions"]
     ground, found = ground_of(prepared, TEST, seed=settings.seed), {}
-    for name, one in {**models, **detectors_of(models, settings, columns, prepared, train)}.items():
-        chance = Decision.from_json(decisions[name]).probability(one.logit(test.rows))
+    detectors = detectors_of(models, settings, columns, prepared, train)
+    for name, logit in logits({**models, **detectors}, test.rows).items():
+        chance = Decision.from_json(decisions[name]).probability(logit)
         values = metric_values(test.target, chance, test.weight)
         precision = card_precision(ground.days(chance), settings.decision.budget)
         found[name] = {metric: values[metric] for metric in METRICS} | {"card_precision": precision}
@@ -190,16 +196,18 @@ def _parts(prepared: Prepared) -> dict[str, Any]:
 
 
 def _declined(
-    prepared: Prepared, model: Model, decision: Decision, score: Mapping[int, Floats], definition: Definition
+    prepared: Prepared, model: Model, decision: Decision, calibration: Rows, test: Floats, definition: Definition
 ) -> dict[str, Any] | None:
-    """Probabilities of payments that were declined from the calibration period on, beside those of known outcome."""
+    """Probabilities of payments that were declined from the calibration period on, beside those of known outcome.
+    calibration: the rows; test: the probabilities.
+    """
     rows = prepared.transactions
     place = np.flatnonzero(rows.declined & (rows.time >= prepared.card.parts["calibration"].begin))
     if not len(place):
         return None
     features = histories(rows, definition)[place]  # those kept are of rows with an outcome
     refused = decision.probability(model.logit(rows_of(features, rows.extras.take(place))))
-    known = np.concatenate([score[CALIBRATION], score[TEST]])
+    known = np.concatenate([decision.probability(model.logit(calibration)), test])
     edges = np.array([*RANGES[:-1], np.inf])
     counts = [np.histogram(values, edges)[0].tolist() for values in (refused, known)]
     return {

@@ -107,6 +107,15 @@ class _Together(nn.Module):
 Model = FraudNet | SequenceModel | Boosting | Additive | Combination
 
 
+def logits(models: Mapping[str, Scores], rows: Rows) -> dict[str, NDArray[np.float64]]:
+    """What each model says, [n]. A combination comes after its members, which are not asked again for it."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, model in models.items():
+        members = list(model.models) if isinstance(model, Combination) else None
+        found[name] = model.logit(rows) if members is None else np.mean([found[one] for one in members], axis=0)
+    return found
+
+
 def with_scores(detectors: Sequence[Detector], rows: Rows) -> Rows:
     """The rows with a numeric column more for each detector."""
     said = [detector.logit(rows).astype(np.float32)[:, None] for detector in detectors]

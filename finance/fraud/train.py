@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finance.fraud.budget import card_precision, days_of, threshold_for
 from finance.fraud.detectors import telling
 from finance.fraud.explain import Usual, usual_of
 from finance.fraud.forest import fit_forest
 from finance.fraud.inputs import columns_of, rows_of
-from finance.fraud.members import FOREST, OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members
+from finance.fraud.members import FOREST, OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members, logits
 from finance.fraud.prepare import FEATURES, Prepared, kept, read, read_definition
 from finance.fraud.sequence import SequenceModel
 from finance.fraud.settings import Fraud
@@ -90,13 +91,13 @@ def _learn(
     period = prepared.card.parts[PARTS[CALIBRATION]].period
     days = partial(days_of, held, begin=period.begin, end=period.end)
     decisions, validation = {}, {}
-    for name, scores in {**models, **detectors}.items():
-        logit = scores.logit(parts[CALIBRATION].rows)
+    judged = logits({**models, **detectors}, parts[VALIDATION].rows)
+    for name, logit in logits({**models, **detectors}, parts[CALIBRATION].rows).items():
         slope, intercept = platt(logit, parts[CALIBRATION].target, parts[CALIBRATION].weight)
         probability = sigmoid(slope * logit + intercept)
         line = threshold_for(days(probability), settings.decision.budget)
         decisions[name] = Decision(slope, intercept, line, line, line, below="pass", at_or_above="investigate")
-        validation[name] = _validation(settings, prepared, parts[VALIDATION], scores)
+        validation[name] = _validation(settings, prepared, parts[VALIDATION], judged[name])
     baseline = max(SIMPLE, key=lambda name: validation[name]["average_precision"])
     write_json(
         out / LEARNED,
@@ -151,9 +152,8 @@ def read_learned(folder: Path) -> dict:
     return json.loads((folder / LEARNED).read_text(encoding="utf-8"))
 
 
-def _validation(settings: Fraud, prepared: Prepared, sample: Sample, model: Scores) -> dict[str, float]:
-    """AUC, average precision and card precision at the budget on validation days."""
-    logit = model.logit(sample.rows)
+def _validation(settings: Fraud, prepared: Prepared, sample: Sample, logit: NDArray[np.float64]) -> dict[str, float]:
+    """AUC, average precision and card precision at the budget on validation days. logit: [n], of the sample."""
     slope, intercept = platt(logit, sample.target, sample.weight)
     found = metrics.metric_values(sample.target, sigmoid(slope * logit + intercept), sample.weight)
     held = prepared.transactions.take(prepared.rows(VALIDATION))

@@ -39,7 +39,7 @@ def found(prepared) -> dict:
         numeric[draw.random(size) < (0.6 if late else 0.1), 2] = np.nan
         made[part] = Rows(numeric, draw.choice([2, 3], size, p=[0.5, 0.5])[:, None])
         score[part] = draw.beta(1, 50, size)
-    return drift(prepared, COLUMNS, made, score, reach=97 * DAY)
+    return drift(prepared, COLUMNS, made, lambda part, place: score[part][place], reach=97 * DAY)
 
 
 def test_what_stands_still_has_no_more_than_chance(found):
@@ -87,6 +87,6 @@ def test_fraud_rate_counts_every_payment_from_train_to_test(prepared):
 def test_the_train_period_against_itself_is_nothing(prepared):
     size = {part: len(prepared.rows(part)) for part in range(4)}
     same = {part: Rows(np.zeros((n, 1), np.float32), np.empty((n, 0), np.int64)) for part, n in size.items()}
-    score = {part: np.full(n, 0.5) for part, n in size.items()}
-    told = drift(prepared, Columns((Column("constant", "numeric"),)), same, score, reach=0)
+    columns = Columns((Column("constant", "numeric"),))
+    told = drift(prepared, columns, same, lambda part, place: np.full(len(place), 0.5), reach=0)
     assert told["columns"][0]["psi"] == 0 and told["score"]["psi"] == 0 and told["filling"] == 0
