@@ -17,7 +17,7 @@ from finance.fraud.detectors import telling
 from finance.fraud.features import Definition, last_columns, names
 from finance.fraud.forest import fit_forest
 from finance.fraud.history import histories
-from finance.fraud.members import FOREST, LABELS, combine, fit_members, thinned
+from finance.fraud.members import FOREST, LABELS, combine, fit_networks, fit_simple, thinned
 from finance.fraud.settings import Fraud
 from finance.fraud.transactions import DAY, Transactions
 from lepton_solutions.data.columns import Column, Columns, Rows
@@ -40,7 +40,7 @@ def networks(
     """Each model's name and what it says of the test rows, in the order in which they are trained. plain: also of a
     network that reads no anomaly scores.
     """
-    fit = partial(fit_members, settings, columns, Columns(()), train, None, stake=stake)
+    fit = partial(fit_networks, settings, columns, Columns(()), train, None, stake=stake)
     _, detectors = fit(names=())
     for kind, detector in detectors.items():
         yield kind, detector.logit(test)
@@ -49,7 +49,7 @@ def networks(
         yield PLAIN, alone["mlp"].logit(test)
     network, _ = fit(names=("mlp",), detectors=detectors)
     yield "mlp", network["mlp"].logit(test)
-    trees, _ = fit(names=("lightgbm",), detectors={})
+    trees = fit_simple(settings, columns, train, None, threads=1, names=("lightgbm",))
     yield "lightgbm", trees["lightgbm"].logit(test)
     yield COMBINED, combine(network | trees, None).logit(test)
 
@@ -70,12 +70,12 @@ def readers_of_last(
     """As `networks`, of rows that `with_last` has made."""
     model = settings.model.model_copy(update={"sequence": LAST.last})
     settings = settings.model_copy(update={"model": model})
-    fit = partial(fit_members, settings, columns, Columns(()), train, None, stake=stake)
+    fit = partial(fit_networks, settings, columns, Columns(()), train, None, stake=stake)
     sequence, _ = fit(names=("sequence",), detectors={})
     yield "sequence", sequence["sequence"].logit(test)
     network, _ = fit(names=("mlp",))
     yield WITH_LAST["mlp"], network["mlp"].logit(test)
-    trees, _ = fit(names=("lightgbm",), detectors={})
+    trees = fit_simple(settings, columns, train, None, threads=1, names=("lightgbm",))
     yield WITH_LAST["lightgbm"], trees["lightgbm"].logit(test)
     yield WITH_LAST[COMBINED], combine(network | sequence | trees, None).logit(test)
 
@@ -86,9 +86,9 @@ def rivals(
     """As `networks`."""
     good = train.rows.numeric[train.target == 0]
     yield FOREST, fit_forest(good, telling(columns.names, ()), seed=settings.seed).logit(test)
-    few, weight = thinned(train, settings.seed)
+    few, _ = thinned(train, settings.seed)
     forest = RandomForestClassifier(n_estimators=100, random_state=settings.seed, n_jobs=1)
-    forest.fit(np.nan_to_num(train.rows.numeric[few], nan=-1.0), train.target[few], weight)
+    forest.fit(np.nan_to_num(few.rows.numeric, nan=-1.0), few.target, few.weight)
     yield RANDOM, forest.predict_proba(np.nan_to_num(test.numeric, nan=-1.0))[:, 1]
     logistic = LogisticRegression(max_iter=1000, solver="newton-cholesky")
     linear = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), logistic)

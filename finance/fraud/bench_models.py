@@ -89,14 +89,15 @@ at, a found card leaves the days that follow; the mean over days.
   pipeline's own histories (`conf/finance/fraud.yaml`), learned from the 60 days before the delay. In each block every
   model reads the same columns of the same rows; detectors read those of the payment itself.
 - Logistic regression: scikit-learn's on standardised columns, with an indicator for what is missing, C = 1 (of .01, 1
-  and 100 on folds 4 to 7; weaker made no difference).
+  and 100 on folds 4 to 7; weaker made no difference). It repeats the book's figures of both of its splits, so folds,
+  features and counting are the same.
 - Random forest: 100 trees of full depth (deeper was better on folds 4 to 7); network and forest see all
   frauds and at most 100,000 good rows, which then weigh more; LightGBM and logistic regression see all.
 - The combination is the mean log-odds of the network with anomaly scores and LightGBM, as the pipeline ships.
 - `with the last payments`: 30 columns more, of the card's last 10 payments of 30 days the amount, how many hours ago,
-  and from 7 days on whether it was a fraud; 3 seeds. The recurrent network reads them one by one (`model.sequence=10`),
-  for the others they are columns; this combination is of all three. The book's LSTM reads the last payments with all of
-  their features.
+  and from 7 days on whether it was a fraud; one seed. The recurrent network reads them one by one
+  (`model.sequence=10`), for the others they are columns; this combination is of all three. The book's LSTM reads the
+  last payments with all of their features.
 - `what can be known` finds every fraud but those at a terminal where none is known yet. The simulation makes these like
   any other payment, and they are a fifth of all: a model that finds all others and leaves these to chance has this AUC
   and this card precision, so what lies above it is luck. `AUC known` is a model's AUC with these frauds left out.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -122,7 +121,7 @@ def with_scores(detectors: Sequence[Detector], rows: Rows) -> Rows:
     return Rows(np.hstack([rows.numeric, *said]), rows.codes)
 
 
-def fit_members(
+def fit_networks(
     settings: Fraud,
     columns: Columns,
     extras: Columns,
@@ -130,52 +129,75 @@ def fit_members(
     validation: Sample | None,
     *,
     stake: NDArray[np.float64],
-    names: Sequence[str] = ("mlp", "sequence", "lightgbm", "logistic"),
+    names: Sequence[str] = ("mlp", "sequence"),
     detectors: dict[str, Detector] | None = None,
     watch: Callable[[float, str], None] = lambda share, text: None,
     folder: Path | None = None,
 ) -> tuple[dict[str, Model], dict[str, Detector]]:
-    """The named models and the detectors, which are fitted unless given. extras: of `columns`, those behind the
+    """The named networks and the detectors, which are fitted unless given. extras: of `columns`, those behind the
     histories. stake: [n], amounts of the fitted rows, in units of money. watch: share done and a line of text. folder:
     of the courses of networks, one each.
 
-    Frauds are rare, so nearly all they teach is in a sample of the good rows, which then weigh more; LightGBM, for
-    which rows cost little, reads all. `sequence` is a model only where last payments are columns, `model.sequence`.
-    Networks of this size gain nothing from a second core, so trees grow beside them.
+    `sequence` is a model only where last payments are columns, `model.sequence`.
     """
     if detectors is None:
         places = telling([column.name for column in columns.numeric], extras.names)
         good, detectors = fitted.rows.numeric[fitted.target == 0], {}
         for number, kind in enumerate(settings.model.anomaly):
-            watch(0.1 * number, LABELS[kind])
+            watch(0.05 * number, LABELS[kind])
             detectors[kind] = fit_detector(kind, good, places, settings.fit, seed=settings.seed + number)
-    rows, weight = thinned(fitted, settings.seed)
-    few = Sample(fitted.rows.take(rows), fitted.target[rows], weight)
-    weighed = few if settings.model.loss != "cost" else replace(few, weight=weight * at_stake(few.target, stake[rows]))
+    few, rows = thinned(fitted, settings.seed)
+    if settings.model.loss == "cost":
+        few = replace(few, weight=few.weight * at_stake(few.target, stake[rows]))
     models: dict[str, Model] = {}
-    with half_the_threads() as threads, ThreadPoolExecutor(1) as beside:
-        others = beside.submit(_others, settings, columns, fitted, few, validation, names=names, threads=threads)
-        if "mlp" in names:
-            models["mlp"] = _network(
-                settings, columns, list(detectors.values()), weighed, validation,
-                watch=lambda share, text: watch(0.3 + 0.3 * share, f"mlp, {text}"), folder=folder and folder / "mlp",
-            )  # fmt: skip
-        if "sequence" in names and settings.model.sequence:
-            end = len(columns.numeric) - len(extras.numeric)
-            models["sequence"] = fit_sequence(
-                weighed, columns=columns, last=slice(end - len(OF_LAST) * settings.model.sequence, end),
-                shape=settings.model, settings=_patient(settings, validation), seed=settings.seed, task=_task(settings),
-                judge=None if validation is None else partial(_judged, validation, validation.rows),
-                watch=lambda share, text: watch(0.6 + 0.3 * share, f"sequence, {text}"),
-                folder=folder and folder / "sequence",
-            )  # fmt: skip
-        watch(0.9, "trees")
-        return models | others.result(), detectors
+    if "mlp" in names:
+        models["mlp"] = _network(
+            settings, columns, list(detectors.values()), few, validation,
+            watch=lambda share, text: watch(0.15 + 0.4 * share, f"mlp, {text}"), folder=folder and folder / "mlp",
+        )  # fmt: skip
+    if "sequence" in names and settings.model.sequence:
+        end = len(columns.numeric) - len(extras.numeric)
+        models["sequence"] = fit_sequence(
+            few, columns=columns, last=slice(end - len(OF_LAST) * settings.model.sequence, end),
+            shape=settings.model, settings=_patient(settings, validation), seed=settings.seed, task=_task(settings),
+            judge=None if validation is None else partial(_judged, validation, validation.rows),
+            watch=lambda share, text: watch(0.55 + 0.4 * share, f"sequence, {text}"),
+            folder=folder and folder / "sequence",
+        )  # fmt: skip
+    return models, detectors
+
+
+def fit_simple(
+    settings: Fraud,
+    columns: Columns,
+    fitted: Sample,
+    validation: Sample | None,
+    *,
+    threads: int,
+    names: Sequence[str] = SIMPLE,
+) -> dict[str, Model]:
+    """The named of LightGBM and the logistic regression. Draws nothing from PyTorch, so it may run beside networks."""
+    models: dict[str, Model] = {}
+    if "lightgbm" in names:
+        judged = None if validation is None else (validation.rows, validation.target, validation.weight)
+        models["lightgbm"] = fit_boosting(
+            fitted.rows, fitted.target, fitted.weight, columns=columns, seed=settings.seed, validation=judged,
+            trees=TREES, threads=threads,
+        )  # fmt: skip
+    if "logistic" in names:
+        few, _ = thinned(fitted, settings.seed)
+        models["logistic"] = fit_logistic(
+            few.rows, few.target, few.weight, columns=columns, seed=settings.seed,
+            penalty=PENALTY if len(few.target) > MANY else None, bent=False,
+        )  # fmt: skip
+    return models
 
 
 @contextmanager
 def half_the_threads() -> Iterator[int]:
-    """That many for PyTorch inside, and as many are left for what runs beside it."""
+    """That many for PyTorch inside, and as many are left for what runs beside it: networks of this size gain nothing
+    from a second core.
+    """
     before = torch.get_num_threads()
     half = max(1, before // 2)
     torch.set_num_threads(half)
@@ -185,34 +207,10 @@ def half_the_threads() -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def _others(
-    settings: Fraud,
-    columns: Columns,
-    fitted: Sample,
-    few: Sample,
-    validation: Sample | None,
-    *,
-    names: Sequence[str],
-    threads: int,
-) -> dict[str, Model]:
-    """LightGBM and the logistic regression. few: see `thinned`."""
-    models: dict[str, Model] = {}
-    if "lightgbm" in names:
-        judged = None if validation is None else (validation.rows, validation.target, validation.weight)
-        models["lightgbm"] = fit_boosting(
-            fitted.rows, fitted.target, fitted.weight, columns=columns, seed=settings.seed, validation=judged,
-            trees=TREES, threads=threads,
-        )  # fmt: skip
-    if "logistic" in names:
-        models["logistic"] = fit_logistic(
-            few.rows, few.target, few.weight, columns=columns, seed=settings.seed,
-            penalty=PENALTY if len(few.target) > MANY else None, bent=False,
-        )  # fmt: skip
-    return models
-
-
-def thinned(fitted: Sample, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Positions of all frauds and of up to 100,000 good rows, in order, and the weight of each."""
+def thinned(fitted: Sample, seed: int) -> tuple[Sample, NDArray[np.int64]]:
+    """All frauds and up to 100,000 good rows, in order, which then weigh more, and their positions. Frauds are rare, so
+    nearly all they teach is in such a sample; LightGBM, for which rows cost little, reads all.
+    """
     fraud = np.flatnonzero(fitted.target == 1)
     good = np.flatnonzero(fitted.target == 0)
     some = good
@@ -220,7 +218,7 @@ def thinned(fitted: Sample, seed: int) -> tuple[NDArray[np.int64], NDArray[np.fl
         some = np.random.default_rng(seed).choice(good, GOOD_ROWS, replace=False)
     rows = np.sort(np.concatenate([fraud, some]))
     weight = np.where(fitted.target[rows] == 1, 1.0, len(good) / len(some)) * fitted.weight[rows]
-    return rows, weight
+    return Sample(fitted.rows.take(rows), fitted.target[rows], weight), rows
 
 
 def _network(

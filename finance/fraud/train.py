@@ -5,7 +5,8 @@ from earlier periods than those it is judged on; no test rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,19 @@ from finance.fraud.detectors import telling
 from finance.fraud.explain import Usual, usual_of
 from finance.fraud.forest import fit_forest
 from finance.fraud.inputs import columns_of, rows_of
-from finance.fraud.members import FOREST, OURS, SIMPLE, FraudNet, Model, Scores, combine, fit_members, logits
+from finance.fraud.members import (
+    FOREST,
+    OURS,
+    SIMPLE,
+    FraudNet,
+    Model,
+    Scores,
+    combine,
+    fit_networks,
+    fit_simple,
+    half_the_threads,
+    logits,
+)
 from finance.fraud.prepare import FEATURES, Prepared, kept, read, read_definition
 from finance.fraud.sequence import SequenceModel
 from finance.fraud.settings import Fraud
@@ -35,7 +48,7 @@ from lepton_solutions.progress import Progress
 from lepton_solutions.training.calibrate import platt
 from lepton_solutions.training.plan import PLAN
 
-LEARNED, MODELS = "learned.json", "models"
+LEARNED, MODELS, COURSES = "learned.json", "models", "training"
 KINDS: dict[str, type[FraudNet] | type[SequenceModel] | type[Boosting] | type[Additive]] = {
     "mlp": FraudNet,
     "sequence": SequenceModel,  # where last payments are read
@@ -47,16 +60,32 @@ KINDS: dict[str, type[FraudNet] | type[SequenceModel] | type[Boosting] | type[Ad
 def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
     """All models on the train period, chosen on validation, calibrated and given their line on calibration days; and
     the same for each period before, whose models are for the evaluation alone.
+
+    Networks are trained one after the other; trees grow, and all is judged, beside those of the next period.
     """
     prepared = read(run)
-    periods, told = [prepared, *prepared.earlier()], []
-    for period in periods:
+    periods = [prepared, *prepared.earlier()]
+    columns = columns_of(read_definition(run), prepared.transactions.columns)
+    with half_the_threads() as threads, ThreadPoolExecutor(1) as beside:
+        judged = []
+        for period in periods:
 
-        def watch(share: float, text: str, *, done: int = period.period) -> None:
-            progress.update((done + share) / len(periods), text)
+            def watch(share: float, text: str, *, done: int = period.period) -> None:
+                progress.update((done + share) / len(periods), text)
 
-        folder = run / "training" if period is prepared else None
-        told.append(_learn(settings, run, period, folder_of(out, period), watch=watch, folder=folder))
+            parts = {part: sample_of(run, period, part) for part in (TRAIN, VALIDATION, CALIBRATION)}
+            simple = beside.submit(fit_simple, settings, columns, parts[TRAIN], parts[VALIDATION], threads=threads)
+            networks, _ = fit_networks(
+                settings, columns, period.transactions.columns, parts[TRAIN], parts[VALIDATION],
+                stake=period.transactions.amount[period.rows(TRAIN)] / UNIT, watch=watch,
+                folder=None if period.period else run / COURSES,
+            )  # fmt: skip
+            judged.append(
+                beside.submit(_judge, settings, period, columns, parts, networks, simple, folder_of(out, period))
+            )
+        told = [one.result() for one in judged]
+    plan = json.loads((run / COURSES / "mlp" / PLAN).read_text(encoding="utf-8"))
+    write_json(out / LEARNED, {**read_learned(out), "plan": plan})
     progress.update(1.0, told[0])
 
 
@@ -65,24 +94,17 @@ def folder_of(run: Path, period: Prepared) -> Path:
     return run / MODELS / f"earlier-{period.period}" if period.period else run
 
 
-def _learn(
+def _judge(
     settings: Fraud,
-    run: Path,
     prepared: Prepared,
+    columns: Columns,
+    parts: Mapping[int, Sample],
+    networks: Mapping[str, Model],
+    simple: Future[dict[str, Model]],
     out: Path,
-    *,
-    watch: Callable[[float, str], None],
-    folder: Path | None,
 ) -> str:
     """`models` and `learned.json` of one period; says how well they do on validation days."""
-    definition = read_definition(run)
-    columns = columns_of(definition, prepared.transactions.columns)
-    parts = {part: sample_of(run, prepared, part) for part in (TRAIN, VALIDATION, CALIBRATION)}
-    stake = prepared.transactions.amount[prepared.rows(TRAIN)] / UNIT
-    models, _ = fit_members(
-        settings, columns, prepared.transactions.columns, parts[TRAIN], parts[VALIDATION],
-        stake=stake, watch=watch, folder=folder,
-    )  # fmt: skip
+    models = {**networks, **simple.result()}
     for name, model in models.items():
         model.save(out / MODELS / name)
     detectors = detectors_of(models, settings, columns, prepared, parts[TRAIN])
@@ -91,13 +113,13 @@ def _learn(
     period = prepared.card.parts[PARTS[CALIBRATION]].period
     days = partial(days_of, held, begin=period.begin, end=period.end)
     decisions, validation = {}, {}
-    judged = logits({**models, **detectors}, parts[VALIDATION].rows)
+    seen = logits({**models, **detectors}, parts[VALIDATION].rows)
     for name, logit in logits({**models, **detectors}, parts[CALIBRATION].rows).items():
         slope, intercept = platt(logit, parts[CALIBRATION].target, parts[CALIBRATION].weight)
         probability = sigmoid(slope * logit + intercept)
         line = threshold_for(days(probability), settings.decision.budget)
         decisions[name] = Decision(slope, intercept, line, line, line, below="pass", at_or_above="investigate")
-        validation[name] = _validation(settings, prepared, parts[VALIDATION], judged[name])
+        validation[name] = _validation(settings, prepared, parts[VALIDATION], seen[name])
     baseline = max(SIMPLE, key=lambda name: validation[name]["average_precision"])
     write_json(
         out / LEARNED,
@@ -106,8 +128,7 @@ def _learn(
             "combine": list(combination.models),
             "validation": validation,
             "decisions": {name: decision.to_json() for name, decision in decisions.items()},
-        }
-        | ({} if folder is None else {"plan": json.loads((folder / "mlp" / PLAN).read_text(encoding="utf-8"))}),
+        },
     )
     best = validation[baseline]["average_precision"]
     ours = validation[OURS]["average_precision"]

@@ -71,11 +71,11 @@ def test_what_the_last_payments_bring_stands_beside_the_same_models_without_them
 
     records = {Cell(PUBLISHED, NETWORKS, seed): record(["combination"], 0.5) for seed in range(5)}
     last = ["sequence", *WITH_LAST.values()]
-    records |= {Cell(PUBLISHED, LAST_PAYMENTS, seed): record(last, 0.6) for seed in range(3)}
+    records |= {Cell(PUBLISHED, LAST_PAYMENTS, 0): record(last, 0.6)}
     found = {row.model: row for row in fraud().rows(records) if row.metric == "auc"}
     told = ["Recurrent network over the last payments", "LightGBM with the last payments"]
     for model in (*told, "Combination with the last payments"):
-        assert (found[model].value, found[model].seeds) == (pytest.approx(0.6), 3)
+        assert (found[model].value, found[model].seeds) == (pytest.approx(0.6), 1)
     assert found["Combination"].seeds == 5
     assert all(cell in fraud().cells for cell in records)
 

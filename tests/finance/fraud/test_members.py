@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from finance.fraud.detectors import Detector, fit_detector, telling
 from finance.fraud.features import OF_LAST
 from finance.fraud.forest import fit_forest
-from finance.fraud.members import FraudNet, at_stake, combine, fit_members, thinned
+from finance.fraud.members import FraudNet, at_stake, combine, fit_networks, fit_simple, thinned
 from finance.fraud.sequence import SequenceModel
 from lepton_solutions.data.columns import Column, Columns, Rows
 from lepton_solutions.data.prepare import Sample
@@ -57,7 +57,7 @@ def test_network_and_detectors_are_one_graph(loss, tmp_path):
     fitted, asked = sample(2000, 0), sample(500, 1)
     extras = Columns((Column("risk", "numeric"), COLUMNS.columns[-1]))
     settings = fraud(*QUICK, f"model.loss={loss}", "model.anomaly=[autoencoder,one_class]")
-    models, detectors = fit_members(settings, COLUMNS, extras, fitted, None, stake=np.ones(2000), names=("mlp",))
+    models, detectors = fit_networks(settings, COLUMNS, extras, fitted, None, stake=np.ones(2000), names=("mlp",))
     assert set(detectors) == {"autoencoder", "one_class"}
     network = models["mlp"]
     session = onnxruntime.InferenceSession(network.graph().SerializeToString(), providers=["CPUExecutionProvider"])
@@ -72,9 +72,9 @@ def test_network_and_detectors_are_one_graph(loss, tmp_path):
 def test_what_is_told_by_the_order_of_the_last_payments_is_learned_and_exported(tmp_path):
     """A fraud follows a small payment of before an hour ago that came right after a large one."""
     draw, count = np.random.default_rng(0), 3
-    names = [f"card: {what}, {i} before" for i in range(1, count + 1) for what in OF_LAST]
+    last = [f"card: {what}, {i} before" for i in range(1, count + 1) for what in OF_LAST]
     further = (Column("risk", "numeric"), Column("channel", "category", ("web", "shop")))
-    columns = Columns((Column("amount", "numeric"), *(Column(name, "numeric") for name in names), *further))
+    columns = Columns((Column("amount", "numeric"), *(Column(name, "numeric") for name in last), *further))
     payments = draw.lognormal(3, 1, (4000, count, 3))
     payments[:, :, 1] = np.cumsum(payments[:, :, 1], axis=1)
     payments[:, :, 2] = np.nan
@@ -84,7 +84,9 @@ def test_what_is_told_by_the_order_of_the_last_payments_is_learned_and_exported(
     rows = Rows(numeric.astype(np.float32), draw.integers(0, 4, (4000, 1)))
     fitted = Sample(rows.take(slice(3000)), target[:3000], np.ones(3000))
     settings = fraud("fit.epochs=6", "model.members=2", "model.width=16", f"model.sequence={count}", "model.anomaly=[]")
-    models, _ = fit_members(settings, columns, Columns(further), fitted, None, stake=np.ones(3000), names=("sequence",))
+    models, _ = fit_networks(
+        settings, columns, Columns(further), fitted, None, stake=np.ones(3000), names=("sequence",)
+    )
     asked, seen = rows.take(slice(3000, None)), np.arange(3000, 4000) % 50 > 0
     said = models["sequence"].logit(asked)
     assert roc_auc_score(target[3000:][seen], said[seen]) > 0.95
@@ -111,7 +113,7 @@ def test_dear_frauds_count_more_by_their_cost_and_sure_rows_less_by_the_focal_lo
     said = {}
     for loss in ("plain", "focal", "cost"):
         settings = fraud("fit.epochs=20", "model.members=2", "model.width=16", f"model.loss={loss}", "model.anomaly=[]")
-        models, _ = fit_members(settings, columns, Columns(()), fitted, None, stake=stake, names=("mlp",))
+        models, _ = fit_networks(settings, columns, Columns(()), fitted, None, stake=stake, names=("mlp",))
         said[loss] = models["mlp"].logit(fitted.rows)
     dearer = {loss: logit[second].mean() - logit[first].mean() for loss, logit in said.items()}
     assert dearer["plain"] == pytest.approx(0, abs=0.5)
@@ -123,7 +125,8 @@ def test_dear_frauds_count_more_by_their_cost_and_sure_rows_less_by_the_focal_lo
 def test_the_combination_is_the_mean_log_odds_of_its_members():
     fitted, asked = sample(2000, 0), sample(500, 1)
     settings = fraud(*QUICK, "model.anomaly=[]")
-    models, _ = fit_members(settings, COLUMNS, Columns(()), fitted, None, stake=np.ones(2000))
+    models, _ = fit_networks(settings, COLUMNS, Columns(()), fitted, None, stake=np.ones(2000))
+    models |= fit_simple(settings, COLUMNS, fitted, None, threads=1)
     both = combine(models, None)
     expected = (models["mlp"].logit(asked.rows) + models["lightgbm"].logit(asked.rows)) / 2
     np.testing.assert_allclose(both.logit(asked.rows), expected)
@@ -132,7 +135,8 @@ def test_the_combination_is_the_mean_log_odds_of_its_members():
 def test_good_rows_are_thinned_and_weigh_what_they_stand_for(monkeypatch):
     monkeypatch.setattr("finance.fraud.members.GOOD_ROWS", 300)
     fitted = sample(2000, 0)
-    rows, weight = thinned(fitted, 0)
+    few, rows = thinned(fitted, 0)
+    weight = few.weight
     assert (np.diff(rows) > 0).all()
     assert (fitted.target[rows] == 1).sum() == fitted.target.sum()
     assert weight[fitted.target[rows] == 0].sum() == pytest.approx((fitted.target == 0).sum())
