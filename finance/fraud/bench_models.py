@@ -100,8 +100,8 @@ at, a found card leaves the days that follow; the mean over days.
   last payments with all of their features.
 - `what can be known` finds every fraud but those at a terminal where none is known yet. The simulation makes these like
   any other payment, and they are a fifth of all: a model that finds all others and leaves these to chance has this AUC
-  and this card precision, so what lies above it is luck. `AUC known` is a model's AUC with these frauds left out: networks,
-  trees, a recurrent network and their means are nearly alike in it, and differ by chance in the rest.
+  and this card precision, so what lies above it is luck. `AUC known` is a model's AUC with these frauds left out:
+  networks, trees, a recurrent network and their means are nearly alike in it, and differ by chance in the rest.
 - Models were fitted on one core of a machine that did other work besides, so their seconds are rather too many;
   features, answers and equality were measured while it did nothing else.
 - Everything was chosen on folds 4 to 7. Folds 0 to 3 and the weeks after are read by this command alone.
