@@ -224,7 +224,7 @@ def _of(records: Mapping[Cell, dict], task: str, name: str) -> list[dict]:
 def _published(records: Mapping[Cell, dict]) -> Iterator[Row]:
     if any(cell.task == PUBLISHED for cell in records):
         for who, over, each in BOOK:
-            for metric, value in zip(METRICS, each, strict=False):
+            for metric, value in zip(METRICS[:3], each, strict=True):
                 yield Row(PUBLISHED, f"the book's {who}", False, metric + over, value, None, None, None, None, None,
                           "published: Le Borgne et al. 2022")  # fmt: skip
 

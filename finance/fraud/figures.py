@@ -25,16 +25,17 @@ def fraud_figures(metrics: RunMetrics, found: Evaluation) -> dict[str, Figure]:
     models = found.without_twin(metrics.models())
     supervised = [name for name in models if name not in found.detectors]
     alone = [OURS, *(name for name in models if name in found.detectors)]
+    over = found.over_periods
     figures = {
         "precision_recall": _precision_recall(metrics, found, supervised),
         "average_precision": plots.metric_figure(
-            {metrics.label(name): found.over_periods[name]["average_precision"] for name in models},
+            {metrics.label(name): over[name]["average_precision"] for name in models},
             title="Average precision of all models on the same test payments",
             metric="average precision",
         ),
         "days": _days(found),
         "card_precision": plots.metric_figure(
-            {metrics.label(name): found.over_periods[name]["card_precision"] for name in models},
+            {metrics.label(name): over[name]["card_precision"] for name in models},
             title=f"Share of frauds among the {found.budget:,} {found.unit}s looked at a day",
             metric=f"{found.unit} precision at {found.budget:,}",
         ),

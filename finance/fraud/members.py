@@ -73,9 +73,8 @@ class FraudNet:
 
     def graph(self) -> ModelProto:
         """Detectors and network as one ONNX graph of the rows."""
-        inputs = self.mlp.net.inputs
-        both = _Together(self.detectors, self.mlp.net)
-        return export_torch(both, p=len(inputs.center) - len(self.detectors), q=len(inputs.levels))
+        p, q = self.mlp.net.inputs.reads
+        return export_torch(_Together(self.detectors, self.mlp.net), p=p - len(self.detectors), q=q)
 
     def save(self, folder: Path) -> None:
         """Writes a file a detector, their names, and the network's weights."""

@@ -1,4 +1,4 @@
-"""Transactions given as dicts, read without a table where their values are plain: a tenth of the time of one row.
+"""Transactions given as dicts, read without a table where their values are plain; of one row a table takes longest.
 
 `layout.transactions_of` says how a row is read and what is wrong with one. Here is what that comes to for values that
 leave no question (`lepton_solutions.data.values`); of all others, mistakes included, a table has to be made.

@@ -15,16 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from finance.fraud.features import OF_LAST
 from lepton_solutions.data.columns import Columns, Rows
 from lepton_solutions.data.prepare import Sample
-from lepton_solutions.models.graphs import export_torch
 from lepton_solutions.models.inputs import TableInputs
-from lepton_solutions.models.mlp import TabularNet, logit_of, net_from, part_of
+from lepton_solutions.models.mlp import TabularModel, logit_of, net_from, part_of
 from lepton_solutions.models.recurrent import Recurrent
 from lepton_solutions.settings import Fit, TabularMLP
 from lepton_solutions.tasks import Task
@@ -52,9 +50,10 @@ class LastPayments(nn.Module):
         self.features = row.features + UNITS
 
     @property
-    def columns(self) -> int:
-        """Numeric columns of a row."""
-        return len(self.row.center) + len(OF_LAST) * self.count
+    def reads(self) -> tuple[int, int]:
+        """As of `TableInputs`."""
+        p, q = self.row.reads
+        return p + len(OF_LAST) * self.count, q
 
     def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
         end = self.begin + len(OF_LAST) * self.count
@@ -84,25 +83,12 @@ class LastPayments(nn.Module):
         return cls(row, step, begin=begin, count=count)
 
 
-class SequenceModel:
-    """A trained network over the last payments behind the interface of every model here."""
-
-    def __init__(self, net: TabularNet[LastPayments]) -> None:
-        self.net = net.eval()
+class SequenceModel(TabularModel[LastPayments]):
+    """A trained network over the last payments."""
 
     def logit(self, rows: Rows) -> NDArray[np.float64]:
         """Log-odds of a fraud, float64 [n]."""
         return logit_of(self.net, rows, at_once=STEPS_AT_ONCE // self.net.inputs.count)
-
-    def graph(self) -> ModelProto:
-        """The network and its input layers as ONNX, float32."""
-        inputs = self.net.inputs
-        return export_torch(self.net, p=inputs.columns, q=len(inputs.row.levels))
-
-    def save(self, folder: Path) -> None:
-        """Writes `weights.safetensors`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.net.state_dict(), folder / "weights.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> SequenceModel:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,10 +84,13 @@ def train(settings: Fraud, run: Path, out: Path, progress: Progress) -> None:
             judged.append(
                 beside.submit(_judge, settings, period, columns, parts, networks, simple, folder_of(out, period))
             )
-        told = [one.result() for one in judged]
+        latest, *before = [one.result() for one in judged]
     plan = json.loads((run / COURSES / "mlp" / PLAN).read_text(encoding="utf-8"))
-    write_json(out / LEARNED, {**read_learned(out), "plan": plan})
-    progress.update(1.0, told[0])
+    for period, learned in zip(periods, [{**latest, "plan": plan}, *before], strict=True):
+        write_json(folder_of(out, period) / LEARNED, learned)
+    baseline = latest["baseline"]
+    ours, best = (latest["validation"][name]["average_precision"] for name in (OURS, baseline))
+    progress.update(1.0, f"validation average precision {ours:.3f}, best baseline {baseline} {best:.3f}")
 
 
 def folder_of(run: Path, period: Prepared) -> Path:
@@ -102,8 +106,8 @@ def _judge(
     networks: Mapping[str, Model],
     simple: Future[dict[str, Model]],
     out: Path,
-) -> str:
-    """`models` and `learned.json` of one period; says how well they do on validation days."""
+) -> dict[str, Any]:
+    """Keeps the models of one period; what was learned of them, for `learned.json`."""
     models = {**networks, **simple.result()}
     for name, model in models.items():
         model.save(out / MODELS / name)
@@ -121,18 +125,12 @@ def _judge(
         decisions[name] = Decision(slope, intercept, line, line, line, below="pass", at_or_above="investigate")
         validation[name] = _validation(settings, prepared, parts[VALIDATION], seen[name])
     baseline = max(SIMPLE, key=lambda name: validation[name]["average_precision"])
-    write_json(
-        out / LEARNED,
-        {
-            "baseline": baseline,
-            "combine": list(combination.models),
-            "validation": validation,
-            "decisions": {name: decision.to_json() for name, decision in decisions.items()},
-        },
-    )
-    best = validation[baseline]["average_precision"]
-    ours = validation[OURS]["average_precision"]
-    return f"validation average precision {ours:.3f}, best baseline {baseline} {best:.3f}"
+    return {
+        "baseline": baseline,
+        "combine": list(combination.models),
+        "validation": validation,
+        "decisions": {name: decision.to_json() for name, decision in decisions.items()},
+    }
 
 
 def sample_of(run: Path, prepared: Prepared, part: int) -> Sample:

@@ -50,6 +50,11 @@ class TableInputs(nn.Module):
         self._sizes = levels.tolist()  # plain numbers, since an exported graph has fixed shapes
         self.features = len(center) + len(self.used) + len(flagged) + sum(self._sizes)
 
+    @property
+    def reads(self) -> tuple[int, int]:
+        """Numeric columns and categories of a row."""
+        return len(self.center), len(self.levels)
+
     def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
         absent = torch.isnan(numeric)
         x = torch.where(absent, self.center, numeric)

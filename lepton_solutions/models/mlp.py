@@ -74,6 +74,9 @@ class InputLayer(Protocol):
     @property
     def features(self) -> int: ...
 
+    @property
+    def reads(self) -> tuple[int, int]: ...
+
     def __call__(self, numeric: Tensor, codes: Tensor) -> Tensor: ...
 
 
@@ -93,10 +96,10 @@ class TabularNet(nn.Module, Generic[Inputs]):
         return self.ensemble(self.inputs(numeric, codes))
 
 
-class TabularMLP:
+class TabularModel(Generic[Inputs]):
     """A trained `TabularNet` behind the interface of every model here."""
 
-    def __init__(self, net: TabularNet[TableInputs]) -> None:
+    def __init__(self, net: TabularNet[Inputs]) -> None:
         self.net = net.eval()
 
     def logit(self, rows: Rows) -> np.ndarray:
@@ -105,13 +108,17 @@ class TabularMLP:
 
     def graph(self) -> ModelProto:
         """The network and its input layer as ONNX, float32."""
-        inputs = self.net.inputs
-        return export_torch(self.net, p=len(inputs.center), q=len(inputs.levels))
+        p, q = self.net.inputs.reads
+        return export_torch(self.net, p=p, q=q)
 
     def save(self, folder: Path) -> None:
         """Writes `weights.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self.net.state_dict(), folder / "weights.safetensors")
+
+
+class TabularMLP(TabularModel[TableInputs]):
+    """Of the columns of a table."""
 
     @classmethod
     def load(cls, folder: Path) -> TabularMLP:

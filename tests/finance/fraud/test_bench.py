@@ -106,6 +106,10 @@ def test_cards_that_were_known_are_left_out_and_found_ones_leave():
     assert (auc, precision, known) == (1.0, 1.0, 1.0)
     assert found == pytest.approx(1 / 7 / 100)  # on the first day, and never again
     assert len(METRICS) == 4
+    # What nobody could know may come last of all: it counts in the AUC, and not in that of what can be known.
+    last = np.where(known_one[kept], 2.0, -score)
+    auc, _, _, known = figures(rows, kept, last, fold, known_one)
+    assert (auc, known) == (pytest.approx(1 / 7), 1.0)
 
 
 def test_frauds_at_a_terminal_are_known_from_the_first_that_was_reported():
